@@ -1,0 +1,55 @@
+# make demo      the main job, end to end, on the embedded sample: base install only
+# make install   every extra
+# make test      every extra and the tests
+# make lint      format, lint and types
+# make bench     the benchmarks, one draw each
+# make docs      the reference pages, generated from the code
+#
+# TORCH_INDEX: where PyTorch comes from. Its CPU-only build is some gigabytes smaller:
+#   make install TORCH_INDEX=https://download.pytorch.org/whl/cpu
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+TORCH_INDEX ?=
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export HF_HUB_OFFLINE ?= 1
+
+.PHONY: demo install test lint bench docs clean
+
+# A stamp is renewed when pyproject.toml changes, and only then.
+$(VENV)/.made:
+	$(PYTHON) -m venv $(VENV)
+	touch $@
+
+# Nothing is compiled ahead of its first use: that alone is a fifth of the base install.
+$(VENV)/.base: pyproject.toml | $(VENV)/.made
+	$(PIP) install --no-compile --editable .
+	touch $@
+
+$(VENV)/.all: pyproject.toml | $(VENV)/.base
+	$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch)
+	$(PIP) install --editable ".[all,dev]"
+	touch $@ $(VENV)/.base
+
+demo: $(VENV)/.base
+	$(BIN)/fewtune demo
+
+install: $(VENV)/.all
+
+test: $(VENV)/.all
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.all
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+
+bench: $(VENV)/.all
+	$(BIN)/python benchmarks/run.py --quick
+
+docs: $(VENV)/.all
+	$(BIN)/python docs/generate.py
+
+clean:
+	rm -rf $(VENV)

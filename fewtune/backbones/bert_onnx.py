@@ -1,0 +1,268 @@
+"""A BERT as an ONNX graph, written straight from its weights, without torch.
+
+The graph's initializers carry the parameters' names of Transformers' `BertModel`, so that other
+formats can be written from a bundle alone. Weights that came in blocks of 4 bits stay in them:
+the embedding table is unpacked row by row as tokens ask for it, the layers' matrices once, when a
+session is opened (ONNX Runtime folds constants), so that they run at float32's speed and exactly
+with the values that the features were computed with.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import onnx
+
+OPSET = 20  # the first with Gelu; LayerNormalization came with 17
+IR_VERSION = 9
+_BLOCK = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Q4Matrix:
+    """A matrix in llama.cpp's Q4_0: blocks of 32 weights of a row share a scale, w = (q - 8) scale.
+
+    Attributes:
+        packed: (rows, columns / 32, 16) uint8; low nibbles hold weights 0 to 15 of a block, high ones 16 to 31.
+        scales: (rows, columns / 32) float16.
+    """
+
+    packed: np.ndarray
+    scales: np.ndarray
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns) of the matrix that is meant."""
+        return self.packed.shape[0], self.packed.shape[1] * _BLOCK
+
+    def dequantise(self) -> np.ndarray:
+        """The matrix in float32, (rows, columns)."""
+        nibbles = np.concatenate([self.packed & 15, self.packed >> 4], axis=2)
+        weights = (nibbles.astype(np.float32) - 8) * self.scales.astype(np.float32)[:, :, None]
+        return weights.reshape(self.shape)
+
+
+Weight = np.ndarray | Q4Matrix
+
+
+@dataclass(frozen=True, slots=True)
+class BertWeights:
+    """A BERT encoder.
+
+    Attributes:
+        config: the keys of Transformers' `BertConfig` that matter: hidden_size, num_hidden_layers,
+            num_attention_heads, intermediate_size, layer_norm_eps, max_position_embeddings, vocab_size, ...
+        tensors: parameter name of Transformers' `BertModel` to weight; matrices are (out, in).
+    """
+
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Weight]
+
+
+class _Graph:
+    """Collects nodes and initializers; names every intermediate value by itself."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, np.ndarray] = {}
+
+    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
+        """Add a node and return its output's name."""
+        from onnx import helper
+
+        output = output or f"v{len(self.nodes)}"
+        self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
+        return output
+
+    def constant(self, name: str, value: Any, dtype: type = np.int64) -> str:
+        """Add an initializer, once, and return its name."""
+        self.initializers.setdefault(name, np.asarray(value, dtype=dtype))
+        return name
+
+    def weight(self, name: str, value: Weight) -> str:
+        """Add a parameter in float32, unpacked from its blocks where it comes in them."""
+        if isinstance(value, np.ndarray):
+            return self.constant(name, value, np.float32)
+        packed = self.constant(f"{name}.packed", value.packed, np.uint8)
+        scales = self.constant(f"{name}.scales", value.scales[:, :, None], np.float16)
+        return self._unpack(packed, scales, self.constant(f"{name}.shape", value.shape))
+
+    def rows(self, name: str, value: Weight, indices: str) -> str:
+        """Rows of a table: indices (batch, tokens) to (batch, tokens, columns) in float32."""
+        if isinstance(value, np.ndarray):
+            return self.op("Gather", self.constant(name, value, np.float32), indices)
+        packed = self.op("Gather", self.constant(f"{name}.packed", value.packed, np.uint8), indices)
+        scales = self.op("Gather", self.constant(f"{name}.scales", value.scales[:, :, None], np.float16), indices)
+        return self._unpack(packed, scales, self.constant(f"{name}.row_shape", [0, 0, value.shape[1]]))
+
+    def _unpack(self, packed: str, scales: str, shape: str) -> str:
+        low = self.op("BitwiseAnd", packed, self.constant("q4.mask", 15, np.uint8))
+        high = self.op("BitShift", packed, self.constant("q4.shift", 4, np.uint8), direction="RIGHT")
+        nibbles = self.op("Cast", self.op("Concat", low, high, axis=-1), to=_FLOAT)
+        centred = self.op("Sub", nibbles, self.constant("q4.zero", 8, np.float32))
+        blocks = self.op("Mul", centred, self.op("Cast", scales, to=_FLOAT))
+        return self.op("Reshape", blocks, shape)
+
+
+_FLOAT = 1  # onnx.TensorProto.FLOAT, spelled out to keep onnx out of this module's import
+_INT64 = 7
+
+
+Pooling = Literal["mean", "cls"]
+
+
+def encoder_graph(weights: BertWeights, *, pooling: Pooling, normalise: bool) -> bytes:
+    """Write the encoder.
+
+    Args:
+        weights: the encoder.
+        pooling: one vector a text: the mean over its tokens, or the first token's.
+        normalise: whether that vector is scaled to length 1.
+
+    Returns:
+        A serialised ONNX model: `input_ids` and `attention_mask` (batch, tokens) int64 in,
+        `features` (batch, hidden_size) float32 out.
+    """
+    graph = _Graph()
+    hidden = _embeddings(graph, weights)
+    bias = _attention_bias(graph)
+    for layer in range(int(weights.config["num_hidden_layers"])):
+        hidden = _layer(graph, weights, layer, hidden, bias)
+    pooled = _mean(graph, hidden) if pooling == "mean" else _first_token(graph, hidden)
+    if normalise:
+        pooled = _unit_length(graph, pooled)
+    graph.op("Identity", pooled, output="features")
+    width = int(weights.config["hidden_size"])
+    return _serialise(graph.nodes, graph.initializers, {"features": width})
+
+
+def _embeddings(graph: _Graph, weights: BertWeights) -> str:
+    tensors = weights.tensors
+    words = graph.rows("embeddings.word_embeddings.weight", tensors["embeddings.word_embeddings.weight"], "input_ids")
+    positions = graph.constant(
+        "embeddings.position_embeddings.weight", tensors["embeddings.position_embeddings.weight"], np.float32
+    )
+    length = graph.op("Shape", "input_ids", start=1, end=2)
+    zero = graph.constant("zero", [0])
+    placed = graph.op("Slice", positions, zero, length, zero)
+    types = graph.constant(
+        "embeddings.token_type_embeddings.weight", tensors["embeddings.token_type_embeddings.weight"], np.float32
+    )
+    # One text at a time: every token is of type 0.
+    first_type = graph.op("Gather", types, graph.constant("type", 0))
+    summed = graph.op("Add", graph.op("Add", words, placed), first_type)
+    return _layer_norm(graph, weights, "embeddings.LayerNorm", summed)
+
+
+def _attention_bias(graph: _Graph) -> str:
+    """0 where there is a token, a very negative number where there is padding; (batch, 1, 1, tokens)."""
+    mask = graph.op("Cast", "attention_mask", to=_FLOAT)
+    inverted = graph.op("Sub", graph.constant("one", 1.0, np.float32), mask)
+    bias = graph.op("Mul", inverted, graph.constant("padding_bias", -1e9, np.float32))
+    return graph.op("Unsqueeze", bias, graph.constant("bias_axes", [1, 2]))
+
+
+def _layer(graph: _Graph, weights: BertWeights, layer: int, hidden: str, bias: str) -> str:
+    name = f"encoder.layer.{layer}"
+    attended = _attention(graph, weights, f"{name}.attention", hidden, bias)
+    hidden = _layer_norm(graph, weights, f"{name}.attention.output.LayerNorm", graph.op("Add", attended, hidden))
+    inner = graph.op("Gelu", _linear(graph, weights, f"{name}.intermediate.dense", hidden))
+    outer = _linear(graph, weights, f"{name}.output.dense", inner)
+    return _layer_norm(graph, weights, f"{name}.output.LayerNorm", graph.op("Add", outer, hidden))
+
+
+def _attention(graph: _Graph, weights: BertWeights, name: str, hidden: str, bias: str) -> str:
+    heads = int(weights.config["num_attention_heads"])
+    head_width = int(weights.config["hidden_size"]) // heads
+    split = graph.constant("split_heads", [0, 0, heads, head_width])
+
+    def heads_of(part: str, order: Sequence[int]) -> str:
+        projected = _linear(graph, weights, f"{name}.self.{part}", hidden)
+        return graph.op("Transpose", graph.op("Reshape", projected, split), perm=order)
+
+    query = heads_of("query", [0, 2, 1, 3])
+    key = heads_of("key", [0, 2, 3, 1])
+    value = heads_of("value", [0, 2, 1, 3])
+    scale = graph.constant("attention_scale", 1 / np.sqrt(head_width), np.float32)
+    logits = graph.op("Add", graph.op("Mul", graph.op("MatMul", query, key), scale), bias)
+    mixed = graph.op("MatMul", graph.op("Softmax", logits, axis=-1), value)
+    joined = graph.op("Reshape", graph.op("Transpose", mixed, perm=[0, 2, 1, 3]), graph.constant("join", [0, 0, -1]))
+    return _linear(graph, weights, f"{name}.output.dense", joined)
+
+
+def _linear(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
+    matrix = graph.weight(f"{name}.weight", weights.tensors[f"{name}.weight"])
+    product = graph.op("MatMul", hidden, graph.op("Transpose", matrix, perm=[1, 0]))
+    return graph.op("Add", product, graph.weight(f"{name}.bias", weights.tensors[f"{name}.bias"]))
+
+
+def _layer_norm(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
+    scale = graph.weight(f"{name}.weight", weights.tensors[f"{name}.weight"])
+    shift = graph.weight(f"{name}.bias", weights.tensors[f"{name}.bias"])
+    epsilon = float(weights.config["layer_norm_eps"])
+    return graph.op("LayerNormalization", hidden, scale, shift, axis=-1, epsilon=epsilon)
+
+
+def _mean(graph: _Graph, hidden: str) -> str:
+    mask = graph.op("Unsqueeze", graph.op("Cast", "attention_mask", to=_FLOAT), graph.constant("mask_axes", [2]))
+    axis = graph.constant("token_axis", [1])
+    total = graph.op("ReduceSum", graph.op("Mul", hidden, mask), axis, keepdims=0)
+    return graph.op("Div", total, graph.op("ReduceSum", mask, axis, keepdims=0))
+
+
+def _first_token(graph: _Graph, hidden: str) -> str:
+    return graph.op("Gather", hidden, graph.constant("first_token", 0), axis=1)
+
+
+def _unit_length(graph: _Graph, vectors: str) -> str:
+    length = graph.op("ReduceL2", vectors, graph.constant("width_axis", [1]), keepdims=1)
+    return graph.op("Div", vectors, graph.op("Max", length, graph.constant("tiny", 1e-12, np.float32)))
+
+
+def with_linear_head(encoder: bytes, weight: np.ndarray, bias: np.ndarray) -> bytes:
+    """Put a linear head on an encoder's `features`.
+
+    Args:
+        encoder: a serialised graph with an output `features` (batch, width).
+        weight: (width, classes).
+        bias: (classes,).
+
+    Returns:
+        The serialised graph with one more output, `logits` (batch, classes) float32.
+    """
+    import onnx
+    from onnx import helper, numpy_helper
+
+    model = onnx.load_from_string(encoder)
+    graph = model.graph
+    graph.initializer.extend(
+        [
+            numpy_helper.from_array(np.asarray(weight, np.float32), "classifier.weight"),
+            numpy_helper.from_array(np.asarray(bias, np.float32), "classifier.bias"),
+        ]
+    )
+    graph.node.append(helper.make_node("Gemm", ["features", "classifier.weight", "classifier.bias"], ["logits"]))
+    graph.output.insert(0, helper.make_tensor_value_info("logits", _FLOAT, ["batch", len(bias)]))
+    return model.SerializeToString(deterministic=True)
+
+
+def _serialise(
+    nodes: Sequence[onnx.NodeProto], initializers: Mapping[str, np.ndarray], outputs: Mapping[str, int]
+) -> bytes:
+    from onnx import helper, numpy_helper
+
+    graph = helper.make_graph(
+        list(nodes),
+        "encoder",
+        [helper.make_tensor_value_info(n, _INT64, ["batch", "tokens"]) for n in ("input_ids", "attention_mask")],
+        [helper.make_tensor_value_info(name, _FLOAT, ["batch", width]) for name, width in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in initializers.items()],
+    )
+    opset = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="fewtune")
+    return model.SerializeToString(deterministic=True)

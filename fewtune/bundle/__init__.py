@@ -1,0 +1,1 @@
+"""The deployable model: a folder with ONNX graphs, JSON and text, and no pickle."""

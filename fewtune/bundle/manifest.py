@@ -1,0 +1,164 @@
+"""bundle.json: what a bundle says of itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from fewtune.errors import BundleError
+from fewtune.types import Graph, LeftOut, Rung, Score, Scores
+
+FORMAT_VERSION = 1
+_OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
+
+
+@dataclass(frozen=True, slots=True)
+class FileEntry:
+    """A file of the bundle: its sha256 in hexadecimal and its size."""
+
+    sha256: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """The contents of bundle.json.
+
+    Attributes:
+        task, method, model, labels: what was learnt, and how.
+        backbone: the pretrained part: name, licence, languages, package, ...
+        recipe: every setting, resolved.
+        primary_metric, scores, how: what the model is worth; scores as `scores_as_json` writes them.
+        resampling: the folds, in words.
+        rungs, left_out: what was tried and what was not, as JSON.
+        notes: what was decided on the way, in words.
+        data: name, sha256, number of examples and counts of the classes.
+        licences: {"part", "licence"} of every part.
+        versions: of the libraries that made it.
+        machine: processor, cores, threads.
+        seconds, peak_memory_mb: what the fit took.
+        graphs: the ONNX files and their contracts.
+        files, private_files: name to sha256 and size; private ones hold training content.
+    """
+
+    task: str
+    method: str
+    model: str
+    labels: tuple[str, ...]
+    backbone: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+    primary_metric: str
+    scores: Mapping[str, Any]
+    resampling: str
+    rungs: tuple[Mapping[str, Any], ...]
+    left_out: tuple[Mapping[str, Any], ...]
+    notes: tuple[str, ...]
+    data: Mapping[str, Any]
+    licences: tuple[Mapping[str, str], ...]
+    versions: Mapping[str, str]
+    machine: Mapping[str, Any]
+    seconds: float
+    peak_memory_mb: float
+    graphs: tuple[Graph, ...]
+    fewtune_version: str
+    format_version: int = FORMAT_VERSION
+    files: Mapping[str, FileEntry] = field(default_factory=dict)
+    private_files: Mapping[str, FileEntry] = field(default_factory=dict)
+
+    def graph(self, role: str) -> Graph:
+        """The graph of a role. Raises BundleError where there is none."""
+        for graph in self.graphs:
+            if graph.role == role:
+                return graph
+        raise BundleError(f"The bundle has no graph for the role {role!r}.", how="Fit it again.")
+
+    def to_json(self) -> str:
+        """As bundle.json holds it; NaN and infinities are refused."""
+        return json.dumps(asdict(self), ensure_ascii=False, indent=2, allow_nan=False) + "\n"
+
+
+def manifest_from_json(text: str, *, where: str) -> Manifest:
+    """Read bundle.json.
+
+    Raises:
+        BundleError: it is not JSON, is of a newer format, or lacks something.
+    """
+    remedy = "Fit or copy the bundle again."
+    try:
+        values = json.loads(text)
+    except ValueError as error:
+        raise BundleError(f"This is not JSON: {error}.", where=where, how=remedy) from None
+    if not isinstance(values, dict) or not isinstance(values.get("format_version"), int):
+        raise BundleError("This is not a fewtune bundle: it has no format_version.", where=where, how=remedy)
+    if values["format_version"] > FORMAT_VERSION:
+        raise BundleError(
+            f"The bundle is of format {values['format_version']}, and this fewtune reads up to {FORMAT_VERSION}.",
+            where=where,
+            how="Upgrade fewtune: pip install --upgrade fewtune",
+        )
+    missing = [entry.name for entry in fields(Manifest) if entry.name not in values]
+    if missing:
+        raise BundleError(f"The bundle does not say: {', '.join(missing)}.", where=where, how=remedy)
+    try:
+        return _manifest({entry.name: values[entry.name] for entry in fields(Manifest)})
+    except (TypeError, AttributeError) as error:
+        raise BundleError(f"The bundle's description is malformed ({error}).", where=where, how=remedy) from None
+
+
+def _manifest(values: dict[str, Any]) -> Manifest:
+    for name in ("labels", "rungs", "left_out", "notes", "licences"):
+        values[name] = tuple(values[name])
+    values["graphs"] = tuple(Graph(**graph) for graph in values["graphs"])
+    for name in ("files", "private_files"):
+        values[name] = {file: FileEntry(**entry) for file, entry in values[name].items()}
+    return Manifest(**values)
+
+
+def scores_as_json(scores: Scores) -> dict[str, Any]:
+    """Scores as bundle.json and `--json` hold them: metrics beside per_class, support, confusion, ..."""
+    found: dict[str, Any] = {name: asdict(score) for name, score in scores.metrics.items()}
+    found["per_class"] = {
+        label: {name: asdict(score) for name, score in metrics.items()} for label, metrics in scores.per_class.items()
+    }
+    found["support"] = dict(scores.support)
+    found["confusion"] = [list(row) for row in scores.confusion]
+    found["gain_over_baseline"] = asdict(scores.gain_over_baseline) if scores.gain_over_baseline else None
+    found["how"] = scores.how
+    return found
+
+
+def scores_from_json(values: Mapping[str, Any]) -> Scores:
+    """The inverse of `scores_as_json`."""
+    gain = values.get("gain_over_baseline")
+    return Scores(
+        metrics={name: Score(**score) for name, score in values.items() if name not in _OWN_KEYS},
+        per_class={
+            label: {name: Score(**score) for name, score in metrics.items()}
+            for label, metrics in values["per_class"].items()
+        },
+        support=values["support"],
+        confusion=tuple(tuple(row) for row in values["confusion"]),
+        gain_over_baseline=Score(**gain) if gain else None,
+        how=values["how"],
+    )
+
+
+def rung_as_json(rung: Rung) -> dict[str, Any]:
+    """A rung as bundle.json and `--json` hold it."""
+    return {
+        "name": rung.name,
+        "method": rung.method,
+        "model": rung.model,
+        "settings": dict(rung.settings),
+        "scores": scores_as_json(rung.scores),
+        "expected_log_loss": rung.expected_log_loss,
+        "seconds": round(rung.seconds, 3),
+        "predicted_seconds": None if rung.predicted_seconds is None else round(rung.predicted_seconds, 3),
+    }
+
+
+def left_out_as_json(left_out: LeftOut) -> dict[str, str]:
+    """A rung that was not tried, as bundle.json and `--json` hold it."""
+    return {"name": left_out.name, "why": left_out.why}

@@ -1,0 +1,143 @@
+"""Write a bundle so that at no moment half of one stands at its place."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from fewtune.bundle.manifest import FileEntry, Manifest
+from fewtune.bundle.model_card import model_card
+from fewtune.errors import OutputError
+from fewtune.interfaces import Fitted
+
+MANIFEST = "bundle.json"
+PRIVATE = "private"
+
+
+def write_bundle(
+    folder: Path,
+    fitted: Fitted,
+    manifest: Manifest,
+    *,
+    name: str,
+    recipe_toml: str,
+    private: Mapping[str, bytes],
+) -> Manifest:
+    """Write all files of a bundle into a fresh folder, bundle.json last.
+
+    Args:
+        folder: is made; what stands there is deleted.
+        fitted: graphs and assets.
+        manifest: all but the list of files.
+        name: what the model card is headed with.
+        recipe_toml: the recipe that makes the same model again.
+        private: name to content of what holds training content.
+
+    Returns:
+        The manifest with its files.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
+    public = {**fitted.graphs, **fitted.assets, "recipe.toml": recipe_toml.encode()}
+    with output_errors(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+        (folder / PRIVATE).mkdir(parents=True)
+        for file, content in public.items():
+            write_file(folder / file, content)
+        for file, content in private.items():
+            write_file(folder / PRIVATE / file, content)
+        manifest = replace(manifest, files=_entries(public), private_files=_entries(private))
+        card = model_card(manifest, name).encode()
+        write_file(folder / "README.md", card)
+        manifest = replace(manifest, files={**manifest.files, **_entries({"README.md": card})})
+        write_file(folder / MANIFEST, manifest.to_json().encode())
+    return manifest
+
+
+def _entries(contents: Mapping[str, bytes]) -> dict[str, FileEntry]:
+    return {name: FileEntry(hashlib.sha256(data).hexdigest(), len(data)) for name, data in sorted(contents.items())}
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write and flush to the disk: after a rename the file is whole or not there."""
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace a file by another in one step.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written to.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    with output_errors(path):
+        try:
+            write_file(partial, content)
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def check_free(out: Path, *, overwrite: bool) -> None:
+    """Refuse an `out` that exists, before any work is done.
+
+    Raises:
+        OutputError: it exists and `overwrite` is not given, or it is no bundle.
+    """
+    if not out.exists() and not out.is_symlink():
+        return
+    if not overwrite:
+        raise OutputError(
+            "There is something at this place already.", where=str(out), how="Give another --out, or add --overwrite."
+        )
+    empty = out.is_dir() and not any(out.iterdir())
+    if not empty and not (out / MANIFEST).is_file():
+        raise OutputError(
+            "This is not a fewtune bundle, so it is not overwritten.", where=str(out), how="Give another --out."
+        )
+
+
+def publish(built: Path, out: Path, *, overwrite: bool) -> None:
+    """Move a finished bundle to its place by renaming.
+
+    Raises:
+        OutputError: `out` exists and may not be replaced, or cannot be written to.
+    """
+    check_free(out, overwrite=overwrite)
+    with output_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        if not out.exists():
+            os.rename(built, out)
+            return
+        old = out.with_name(f".{out.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        os.rename(out, old)
+        try:
+            os.rename(built, out)
+        except OSError:
+            os.rename(old, out)
+            raise
+        shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def output_errors(place: Path) -> Iterator[None]:
+    """Turn the system's errors about a place into ours."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            what, how = "The disk is full.", "Free some space and run the same command with --resume."
+        else:
+            what, how = f"This cannot be written: {error.strerror or error}.", "Choose another place with --out."
+        raise OutputError(what, where=str(place), how=how) from error

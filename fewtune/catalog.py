@@ -1,0 +1,103 @@
+"""The only list of what is built in. A third party adds to it by an entry point.
+
+An installed package that declares, in its own pyproject.toml,
+
+    [project.entry-points."fewtune.tuners"]
+    mine = "my_package:MyTuner"
+
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders` and `fewtune.tuners`.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+
+from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
+from fewtune.errors import RecipeError, nearest
+from fewtune.interfaces import ModelInfo, Task, Tuner
+from fewtune.recipe import Recipe
+from fewtune.tasks.text_classification import TextClassification
+from fewtune.tune.head import HeadTuner
+from fewtune.tune.tfidf import TfidfTuner
+
+
+def tasks() -> dict[str, Task]:
+    """Every task by its name."""
+    return {task.name: task for task in (TextClassification(), *_plugins("tasks"))}
+
+
+def encoders() -> dict[str, TextEncoder]:
+    """Every text encoder that has a name of its own, cheapest first."""
+    return {encoder.info.name: encoder for encoder in (MiniLM(), MultilingualE5(), *_plugins("encoders"))}
+
+
+def tuners(recipe: Recipe) -> dict[str, Tuner]:
+    """Every tuner by its name, cheapest first, set up for the model that the recipe asks for.
+
+    Raises:
+        RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
+    """
+    chosen = list(encoders().values()) if recipe.model == "auto" else [find_encoder(recipe.model)]
+    return {tuner.name: tuner for tuner in (TfidfTuner(), HeadTuner(chosen), *_plugins("tuners"))}
+
+
+def models() -> list[ModelInfo]:
+    """What can be given to `--model` without a folder of one's own."""
+    return [encoder.info for encoder in encoders().values()]
+
+
+def find_task(name: str) -> Task:
+    """The task of that name; with "auto", the one that there is for a table of texts and labels.
+
+    Raises:
+        RecipeError: there is no such task.
+    """
+    known = tasks()
+    if name == "auto":
+        return known[TextClassification.name]
+    if name not in known:
+        raise RecipeError(f"There is no task {name!r}.", where="--task", how=nearest(name, known))
+    return known[name]
+
+
+def find_encoder(name: str) -> TextEncoder:
+    """An encoder by its name, its folder, or its name on the model hub.
+
+    Raises:
+        RecipeError: none of the three.
+    """
+    known = encoders()
+    by_lower = {key.lower(): encoder for key, encoder in known.items()}
+    if name.lower() in by_lower:
+        return by_lower[name.lower()]
+    if not Path(name).expanduser().is_dir() and "/" not in name:
+        near = nearest(name, known)
+        if near.startswith("Did you mean"):
+            raise RecipeError(f"There is no model {name!r}.", where="--model", how=near)
+    return encoder_from(name)
+
+
+def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
+    """The tuners that the recipe's method names: all that serve the task with "auto".
+
+    Raises:
+        RecipeError: there is no such method, or a setting is not one of its own.
+    """
+    known = {name: tuner for name, tuner in tuners(recipe).items() if task.name in tuner.tasks}
+    if recipe.method != "auto" and recipe.method not in known:
+        raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
+    chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
+    allowed = {name: text for tuner in chosen for name, text in tuner.settings.items()}
+    for name, value in recipe.settings.items():
+        if name not in allowed:
+            raise RecipeError(f"There is no hyper-parameter {name!r}.", where="--set", how=nearest(name, allowed))
+        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])
+    if recipe.settings.get("C") == 0:
+        raise RecipeError("C cannot be 0.", where="--set", how=allowed["C"])
+    return chosen
+
+
+def _plugins(group: str) -> list:
+    return [entry.load()() for entry in entry_points(group=f"fewtune.{group}")]

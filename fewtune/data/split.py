@@ -1,0 +1,86 @@
+"""Folds: stratified by class, and no group on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from fewtune.types import IntArray, Resampling, Split
+
+GeneratorOf = Callable[[int], np.random.Generator]
+
+_HOLD_OUT_FROM = 20_000
+_HOLD_OUT_SHARE = 0.2
+
+
+def choose_resampling(targets: IntArray, groups: IntArray, generator_of: GeneratorOf) -> Resampling:
+    """The folds for data of this size: many where a fit is cheap and each example counts, fewer above.
+
+    Args:
+        targets: (n,) class indices.
+        groups: (n,) group indices.
+        generator_of: number of a repeat to its random generator.
+    """
+    n = len(targets)
+    if n > _HOLD_OUT_FROM:
+        return hold_out(targets, groups, share=_HOLD_OUT_SHARE, generator=generator_of(0))
+    folds = min(10 if n <= 500 else 5, len(np.unique(groups)))
+    repeats = 4 if n <= 100 else 2 if n <= 500 else 1
+    return make_folds(targets, groups, folds=max(2, folds), repeats=repeats, generator_of=generator_of)
+
+
+def make_folds(
+    targets: IntArray, groups: IntArray, *, folds: int, repeats: int, generator_of: GeneratorOf
+) -> Resampling:
+    """Stratified grouped k-fold cross-validation.
+
+    Within a repeat every example is validated exactly once. Groups are dealt to the folds class by
+    class, largest first, each to the fold that has the fewest of its class so far and then the
+    fewest examples, ties broken at random: a class with fewer members than folds is spread thin,
+    never lost.
+    """
+    splits = []
+    for repeat in range(repeats):
+        fold_of = _deal(targets, groups, folds, generator_of(repeat))
+        for fold in range(folds):
+            valid = np.flatnonzero(fold_of == fold)
+            if len(valid):
+                splits.append(Split(np.flatnonzero(fold_of != fold), valid))
+            else:
+                splits.append(Split(np.arange(len(targets)), valid))
+    name = f"{folds}-fold cross-validation, stratified, grouped"
+    if repeats > 1:
+        name += f", repeated {repeats} times"
+    return Resampling(name, tuple(splits), repeats, groups)
+
+
+def hold_out(targets: IntArray, groups: IntArray, *, share: float, generator: np.random.Generator) -> Resampling:
+    """One stratified grouped hold-out of about `share` of the examples."""
+    fold_of = _deal(targets, groups, round(1 / share), generator)
+    split = Split(np.flatnonzero(fold_of != 0), np.flatnonzero(fold_of == 0))
+    return Resampling(f"hold-out of {share:.0%}, stratified, grouped", (split,), 1, groups)
+
+
+def _deal(targets: IntArray, groups: IntArray, folds: int, generator: np.random.Generator) -> IntArray:
+    """(n,) fold of each example."""
+    _, member_of = np.unique(groups, return_inverse=True)
+    count = int(member_of.max()) + 1
+    classes = int(targets.max()) + 1
+    sizes = np.bincount(member_of, minlength=count)
+    first = np.full(count, -1)
+    first[member_of[::-1]] = np.arange(len(targets))[::-1]
+    commonest = targets[first]
+    shuffled = generator.permutation(count)
+    order = shuffled[np.lexsort((commonest[shuffled], -sizes[shuffled]))]
+    per_class = np.zeros((folds, classes), dtype=np.int64)
+    total = np.zeros(folds, dtype=np.int64)
+    fold_of_group = np.empty(count, dtype=np.int64)
+    preference = generator.permutation(folds)
+    for group in order:
+        label = commonest[group]
+        fold = preference[np.lexsort((total[preference], per_class[preference, label]))[0]]
+        fold_of_group[group] = fold
+        per_class[fold, label] += sizes[group]
+        total[fold] += sizes[group]
+    return fold_of_group[member_of]

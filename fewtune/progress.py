@@ -1,0 +1,43 @@
+"""How long work tells what it is doing. The library is silent; the command line draws bars."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Protocol
+
+
+class Step(Protocol):
+    """A piece of work under way."""
+
+    def advance(self, amount: float = 1) -> None:
+        """Say that `amount` more of the total is done."""
+
+
+class Progress(Protocol):
+    """Where progress is shown."""
+
+    def step(self, name: str, total: float | None = None) -> AbstractContextManager[Step]:
+        """Begin a piece of work of `total` units (None: unknown); use it in a `with`."""
+
+    def say(self, text: str) -> None:
+        """Show one line of prose."""
+
+
+class _SilentStep:
+    def advance(self, amount: float = 1) -> None:
+        del amount
+
+
+class SilentProgress:
+    """Shows nothing."""
+
+    @contextmanager
+    def step(self, name: str, total: float | None = None) -> Iterator[Step]:
+        """Do nothing with `name` and `total`."""
+        del name, total
+        yield _SilentStep()
+
+    def say(self, text: str) -> None:
+        """Do nothing with `text`."""
+        del text

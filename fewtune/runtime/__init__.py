@@ -1,0 +1,35 @@
+"""Bundles run here, with the base install alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from fewtune.bundle.manifest import Manifest
+from fewtune.bundle.read import read_manifest, verify
+from fewtune.errors import BundleError
+from fewtune.runtime.text_classification import TextClassifierRuntime
+from fewtune.runtime.threads import usable_cores
+
+_RUNTIMES = {"text-classification": TextClassifierRuntime}
+
+
+def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, TextClassifierRuntime]:
+    """Open a bundle for predictions.
+
+    Args:
+        folder: the bundle.
+        threads: how many a prediction may use; 0: all cores that this process may use.
+
+    Raises:
+        BundleError: there is none, a file is missing or altered, or its task is not known here.
+    """
+    manifest = read_manifest(folder)
+    verify(folder, manifest)
+    runtime = _RUNTIMES.get(manifest.task)
+    if runtime is None:
+        raise BundleError(
+            f"This fewtune does not know the task {manifest.task!r}.",
+            where=str(folder),
+            how="Upgrade fewtune: pip install --upgrade fewtune",
+        )
+    return manifest, runtime(folder, manifest, threads=threads or usable_cores())

@@ -1,0 +1,33 @@
+"""What this machine is, and how much memory this process took."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from pathlib import Path
+
+from fewtune.runtime.threads import usable_cores
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process held at once, in megabytes; 0 where the system does not tell."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0.0
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def describe_machine(threads: int) -> dict[str, str | int]:
+    """Processor, system, cores and the threads used."""
+    return {"processor": _processor(), "system": platform.system(), "cores": usable_cores(), "threads": threads}
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text(errors="replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,104 @@
+"""An ONNX graph that reads texts: tokens in, one row of numbers a text out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.progress import Step
+from fewtune.types import FloatArray
+
+# Tokens, padding included, that go through the graph at once: enough to fill the matrix units of a
+# processor, few enough for activations to stay in its caches.
+TOKENS_PER_BATCH = 2048
+# Texts that are tokenised and sorted by length together; bounds the memory of long inputs.
+TEXTS_PER_CHUNK = 8192
+
+
+class TextGraph:
+    """An ONNX graph with its tokenizer.
+
+    The graph takes `input_ids` (batch, tokens) int64 and, if it wants to know about padding,
+    `attention_mask` of the same shape. Texts are sorted by length so that little is padded.
+    """
+
+    def __init__(self, model: bytes | Path, tokenizer_json: bytes | str, *, threads: int) -> None:
+        """Open the graph.
+
+        Args:
+            model: a serialised ONNX model, or the file it is in.
+            tokenizer_json: a tokenizer in the format of Hugging Face's `tokenizers`, with its truncation.
+            threads: how many threads one computation may use.
+        """
+        import onnxruntime
+        from tokenizers import Tokenizer
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        content = model if isinstance(model, bytes) else str(model)
+        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._wants_mask = any(node.name == "attention_mask" for node in self._session.get_inputs())
+        text = tokenizer_json.decode() if isinstance(tokenizer_json, bytes) else tokenizer_json
+        self._tokenizer = Tokenizer.from_str(text)
+        self._tokenizer.no_padding()
+        self.outputs = tuple(node.name for node in self._session.get_outputs())
+
+    def run(self, texts: Sequence[str], output: str, *, step: Step | None = None) -> FloatArray:
+        """Compute one output for every text.
+
+        Args:
+            texts: n texts.
+            output: name of an output of shape (batch, width).
+            step: is told of every text done.
+
+        Returns:
+            (n, width) float32, in the order of `texts`.
+        """
+        if not texts:
+            return np.zeros((0, self._width(output)), dtype=np.float32)
+        return np.concatenate([self._run_chunk(chunk, output, step) for chunk in _chunks(texts)])
+
+    def _run_chunk(self, texts: Sequence[str], output: str, step: Step | None) -> FloatArray:
+        ids = [np.asarray(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        rows: list[Any] = [None] * len(ids)
+        for batch in _batches([len(row) for row in ids]):
+            computed = self._session.run([output], self._feed([ids[i] for i in batch]))[0]
+            for i, row in zip(batch, np.asarray(computed), strict=True):
+                rows[i] = row
+            if step is not None:
+                step.advance(len(batch))
+        return np.stack(rows)
+
+    def _feed(self, ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
+        width = max(1, max(len(row) for row in ids))
+        input_ids = np.zeros((len(ids), width), dtype=np.int64)
+        mask = np.zeros_like(input_ids)
+        for row, tokens in enumerate(ids):
+            input_ids[row, : len(tokens)] = tokens
+            mask[row, : len(tokens)] = 1
+        return {"input_ids": input_ids, "attention_mask": mask} if self._wants_mask else {"input_ids": input_ids}
+
+    def _width(self, output: str) -> int:
+        shape = next(node.shape for node in self._session.get_outputs() if node.name == output)
+        return int(shape[-1])
+
+
+def _chunks(texts: Sequence[str]) -> Iterator[list[str]]:
+    remaining = iter(texts)
+    while chunk := list(islice(remaining, TEXTS_PER_CHUNK)):
+        yield chunk
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices of texts of like length, longest first, at most `TOKENS_PER_BATCH` tokens a batch."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    while order:
+        size = max(1, TOKENS_PER_BATCH // max(1, lengths[order[0]]))
+        yield order[:size]
+        order = order[size:]

@@ -1,0 +1,89 @@
+"""Text classification: one label a text."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from fewtune.data.check import check_text_classification
+from fewtune.data.columns import check_labels, find_columns, to_dataset, to_inputs
+from fewtune.data.duplicates import duplicate_groups
+from fewtune.data.read import read_table
+from fewtune.data.split import choose_resampling
+from fewtune.errors import DataError
+from fewtune.evaluate.metrics import classification_scores
+from fewtune.interfaces import Purpose, RunContext, Task
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset, Finding, FloatArray, IntArray, Resampling, Scores
+
+
+class TextClassification(Task):
+    """Sorts texts into classes."""
+
+    name = "text-classification"
+    primary_metric = "accuracy"
+
+    def read(self, source: Any, recipe: Recipe, purpose: Purpose) -> Dataset:
+        """Read a table, find its columns, and make examples of its rows."""
+        table = read_table(source)
+        columns = find_columns(
+            table, text=recipe.text, label=recipe.label, group=recipe.group, need_label=purpose != "predict"
+        )
+        if purpose == "predict":
+            return to_inputs(table, columns)
+        if purpose == "fit":
+            check_labels(table, columns)
+        return to_dataset(table, columns)
+
+    def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
+        """What is wrong with the data, worst first."""
+        return check_text_classification(dataset, test)
+
+    def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
+        """Stratified folds that keep near-duplicates and the user's groups together."""
+        targets = self.targets(dataset, dataset.labels)
+        return choose_resampling(targets, self.groups(dataset), partial(run.generator, "folds"))
+
+    def groups(self, dataset: Dataset) -> IntArray:
+        """(n,) group indices: of near-duplicate texts, joined with the user's groups."""
+        same = duplicate_groups([example.input for example in dataset])
+        named: dict[str, int] = {}
+        for i, example in enumerate(dataset):
+            if example.group is None:
+                continue
+            first = named.setdefault(example.group, int(same[i]))
+            if first != same[i]:
+                same[same == same[i]] = first
+        return np.unique(same, return_inverse=True)[1].astype(np.int64)
+
+    def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
+        """(n,) class indices.
+
+        Raises:
+            DataError: an example has a label that is not among `labels`.
+        """
+        index = {label: number for number, label in enumerate(labels)}
+        for example in dataset:
+            if example.target not in index:
+                raise DataError(
+                    f"The label {example.target!r} is not one of the model's.",
+                    where=example.place,
+                    how=f"The model knows: {', '.join(map(repr, labels[:20]))}.",
+                )
+        return np.array([index[example.target] for example in dataset], dtype=np.int64)
+
+    def score(
+        self,
+        dataset: Dataset,
+        labels: tuple[str, ...],
+        log_probs: FloatArray,
+        groups: IntArray,
+        *,
+        how: str,
+        optimism: dict[str, float] | None = None,
+    ) -> Scores:
+        """Accuracy, precision, recall, F1, log loss and calibration error, with intervals."""
+        targets = self.targets(dataset, labels)
+        return classification_scores(targets, log_probs, labels, groups, how=how, optimism=optimism)

@@ -1,0 +1,1 @@
+"""Ways to learn from few labels, a file each."""

@@ -1,0 +1,248 @@
+"""The data that the parts hand to each other. All of it is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+IntArray = NDArray[np.int64]
+FloatArray = NDArray[np.floating[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows as they were read, every value a string.
+
+    Attributes:
+        columns: names as the header has them.
+        rows: one tuple of `len(columns)` strings a row.
+        places: where each row stands, e.g. "tickets.csv:12" (line numbers start at 1, the header counts).
+        source: name of the file or object, for messages.
+        sha256: of the content, in hexadecimal.
+        notes: what the reader decided on its own, in words ("read as GB18030"), always shown.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    places: Sequence[str]
+    source: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    def column(self, name: str) -> list[str]:
+        """All values of one column. Raises KeyError where there is none of that name."""
+        try:
+            index = self.columns.index(name)
+        except ValueError:
+            raise KeyError(name) from None
+        return [row[index] for row in self.rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One thing to learn from.
+
+    Attributes:
+        input: what the model reads: a text, a path of a picture.
+        target: what it should answer; None where unknown.
+        place: where it stands, e.g. "tickets.csv:12".
+        group: examples of one group never straddle training and validation; None: a group of its own.
+    """
+
+    input: Any
+    target: Any = None
+    place: str = ""
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Examples of one task.
+
+    Attributes:
+        task: name of the task, e.g. "text-classification".
+        examples: in the order of the file.
+        labels: class names in sorted order; empty where the task has none.
+        source: name of the file or object, for messages.
+        sha256: of the content, in hexadecimal.
+        notes: what was decided while reading, in words, always shown.
+    """
+
+    task: str
+    examples: tuple[Example, ...]
+    labels: tuple[str, ...]
+    source: str
+    sha256: str
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __iter__(self) -> Iterator[Example]:
+        return iter(self.examples)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something `check` saw in the data.
+
+    Attributes:
+        level: "error" stops a fit; "warning" should be looked at; "info" is good to know.
+        code: short and stable, e.g. "duplicate-text".
+        what: what is wrong, one sentence.
+        how: how to mend it.
+        places: where, at most a handful.
+        count: how many examples are concerned.
+    """
+
+    level: Literal["error", "warning", "info"]
+    code: str
+    what: str
+    how: str
+    places: tuple[str, ...] = ()
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Indices of the examples that train and of those that are scored."""
+
+    train: IntArray
+    valid: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Resampling:
+    """The folds that every rung is scored on.
+
+    Attributes:
+        name: in words, e.g. "5-fold cross-validation, stratified, grouped, repeated 4 times".
+        splits: repeats one after the other; within a repeat every example is validated at most once.
+        repeats: how many repeats `splits` holds.
+        groups: (n,) group index of each example: near-duplicates and the user's groups share one.
+    """
+
+    name: str
+    splits: tuple[Split, ...]
+    repeats: int
+    groups: IntArray
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """An estimate with its interval.
+
+    Attributes:
+        value: the estimate.
+        low, high: the interval; None where it cannot be known.
+        n: number of distinct groups that the estimate stands on.
+        level: nominal coverage.
+        interval_method: name of the method, with its source.
+    """
+
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    level: float = 0.95
+    interval_method: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What one evaluation says.
+
+    Attributes:
+        metrics: metric name to score.
+        per_class: label to metric name to score ("precision", "recall", "f1").
+        support: label to number of examples.
+        confusion: (k, k) counts, rows the truth, columns the prediction, in the order of the labels.
+        gain_over_baseline: the primary metric minus that of always answering the commonest class.
+        how: in words, what was scored on what.
+    """
+
+    metrics: Mapping[str, Score]
+    per_class: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)
+    support: Mapping[str, int] = field(default_factory=dict)
+    confusion: tuple[tuple[int, ...], ...] = ()
+    gain_over_baseline: Score | None = None
+    how: str = ""
+
+    def __getitem__(self, metric: str) -> Score:
+        return self.metrics[metric]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.metrics)
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One candidate of the ladder, as it is reported.
+
+    Attributes:
+        name: e.g. "head:multilingual-e5-small".
+        method: the tuner's name.
+        model: the backbone's name; empty where there is none.
+        settings: the hyper-parameters that were chosen.
+        scores: out-of-fold, not corrected for the choice among rungs.
+        expected_log_loss: what the ladder ranks by.
+        seconds: wall-clock time it took.
+        predicted_seconds: what was foreseen before it was started; None where nothing was.
+    """
+
+    name: str
+    method: str
+    model: str
+    settings: Mapping[str, Any]
+    scores: Scores
+    expected_log_loss: float
+    seconds: float
+    predicted_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A rung that was not tried, and why."""
+
+    name: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class FitResult:
+    """What `fit` did. `fit --json` prints it."""
+
+    bundle: Path
+    task: str
+    method: str
+    model: str
+    labels: tuple[str, ...]
+    scores: Scores
+    primary_metric: str
+    rungs: tuple[Rung, ...]
+    left_out: tuple[LeftOut, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """One ONNX file of a bundle and its contract.
+
+    Attributes:
+        role: what it is for, e.g. "classifier".
+        file: name inside the bundle.
+        inputs, outputs: name to a description of type, shape and meaning.
+    """
+
+    role: str
+    file: str
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
