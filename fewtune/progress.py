@@ -19,6 +19,7 @@ class Progress(Protocol):
 
     def step(self, name: str, total: float | None = None) -> AbstractContextManager[Step]:
         """Begin a piece of work of `total` units (None: unknown); use it in a `with`."""
+        ...
 
     def say(self, text: str) -> None:
         """Show one line of prose."""

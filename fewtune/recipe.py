@@ -22,19 +22,19 @@ class Recipe(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    data: str = Field("", description="the labelled data")
-    task: str = Field("auto", description="what is learnt; auto finds it from the data")
-    text: str = Field("", description="column of the text; empty: found by name, else by content")
-    label: str = Field("", description="column of the label; empty: found by name, else by content")
+    data: str = Field(default="", description="the labelled data")
+    task: str = Field(default="auto", description="what is learnt; auto finds it from the data")
+    text: str = Field(default="", description="column of the text; empty: found by name, else by content")
+    label: str = Field(default="", description="column of the label; empty: found by name, else by content")
     group: str = Field(
-        "", description="column whose equal values must not be split; empty: a column named group, if any"
+        default="", description="column whose equal values must not be split; empty: a column named group, if any"
     )
-    test: str = Field("", description="labelled data to score the finished model on; it never chooses anything")
-    model: str = Field("auto", description="pretrained model, by name or folder; auto tries all that fit")
-    method: str = Field("auto", description="how to tune; auto climbs the ladder")
-    budget: str = Field("5m", description="time to spend, e.g. 90s, 5m, 2h")
-    seed: int = Field(0, ge=0, description="where all randomness comes from")
-    threads: int = Field(0, ge=0, description="threads to use; 0: all cores that this process may use")
+    test: str = Field(default="", description="labelled data to score the finished model on; it never chooses anything")
+    model: str = Field(default="auto", description="pretrained model, by name or folder; auto tries all that fit")
+    method: str = Field(default="auto", description="how to tune; auto climbs the ladder")
+    budget: str = Field(default="5m", description="time to spend, e.g. 90s, 5m, 2h")
+    seed: int = Field(default=0, ge=0, description="where all randomness comes from")
+    threads: int = Field(default=0, ge=0, description="threads to use; 0: all cores that this process may use")
     settings: dict[str, Any] = Field(default_factory=dict, description="hyper-parameters of the method")
 
     @field_validator("budget")

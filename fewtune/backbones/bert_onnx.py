@@ -40,12 +40,6 @@ class Q4Matrix:
         """(rows, columns) of the matrix that is meant."""
         return self.packed.shape[0], self.packed.shape[1] * _BLOCK
 
-    def dequantise(self) -> np.ndarray:
-        """The matrix in float32, (rows, columns)."""
-        nibbles = np.concatenate([self.packed & 15, self.packed >> 4], axis=2)
-        weights = (nibbles.astype(np.float32) - 8) * self.scales.astype(np.float32)[:, :, None]
-        return weights.reshape(self.shape)
-
 
 Weight = np.ndarray | Q4Matrix
 

@@ -149,6 +149,12 @@ class FolderEncoder(TextEncoder):
                 where=str(self._folder / "config.json"),
                 how="Choose one of `fewtune models`, or a folder whose config.json says model_type bert.",
             )
+        if config.get("hidden_act", "gelu") != "gelu":
+            raise RecipeError(
+                f"Its activation is {config['hidden_act']!r}, and only gelu can be written as a graph.",
+                where=str(self._folder / "config.json"),
+                how="Choose one of `fewtune models`.",
+            )
         max_tokens = self._max_tokens(config)
         return _encoder_files(
             BertWeights(config, self._tensors()),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any
+from typing import Any, NoReturn
+
+from pydantic import TypeAdapter, ValidationError
 
 from fewtune.errors import BundleError
 from fewtune.types import Graph, LeftOut, Rung, Score, Scores
 
 FORMAT_VERSION = 1
 _OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
+_REMEDY = "Fit or copy the bundle again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,66 +87,90 @@ def manifest_from_json(text: str, *, where: str) -> Manifest:
     """Read bundle.json.
 
     Raises:
-        BundleError: it is not JSON, is of a newer format, or lacks something.
+        BundleError: it is not JSON, is of a newer format, lacks something, or holds something of another type.
     """
-    remedy = "Fit or copy the bundle again."
+    _check_version(text, where)
     try:
-        values = json.loads(text)
-    except ValueError as error:
-        raise BundleError(f"This is not JSON: {error}.", where=where, how=remedy) from None
-    if not isinstance(values, dict) or not isinstance(values.get("format_version"), int):
-        raise BundleError("This is not a fewtune bundle: it has no format_version.", where=where, how=remedy)
-    if values["format_version"] > FORMAT_VERSION:
+        manifest = TypeAdapter(Manifest).validate_json(text, strict=True)
+        scores_from_json(manifest.scores)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise BundleError(f"{place} is malformed: {first['msg']}.", where=where, how=_REMEDY) from None
+    except (TypeError, KeyError, AttributeError, ValueError) as error:
+        raise BundleError(f"The scores are malformed ({error!r}).", where=where, how=_REMEDY) from None
+    return manifest
+
+
+def _check_version(text: str, where: str) -> None:
+    """What must hold before the types can be checked: a newer format may have other ones."""
+    try:
+        values = json.loads(text, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"This is not JSON: {error}.", where=where, how=_REMEDY) from None
+    version = values.get("format_version") if isinstance(values, dict) else None
+    if type(version) is not int or version < 1:
+        raise BundleError("This is not a fewtune bundle: it has no format_version.", where=where, how=_REMEDY)
+    if version > FORMAT_VERSION:
         raise BundleError(
-            f"The bundle is of format {values['format_version']}, and this fewtune reads up to {FORMAT_VERSION}.",
+            f"The bundle is of format {version}, and this fewtune reads up to {FORMAT_VERSION}.",
             where=where,
             how="Upgrade fewtune: pip install --upgrade fewtune",
         )
     missing = [entry.name for entry in fields(Manifest) if entry.name not in values]
     if missing:
-        raise BundleError(f"The bundle does not say: {', '.join(missing)}.", where=where, how=remedy)
-    try:
-        return _manifest({entry.name: values[entry.name] for entry in fields(Manifest)})
-    except (TypeError, AttributeError) as error:
-        raise BundleError(f"The bundle's description is malformed ({error}).", where=where, how=remedy) from None
+        raise BundleError(f"The bundle does not say: {', '.join(missing)}.", where=where, how=_REMEDY)
 
 
-def _manifest(values: dict[str, Any]) -> Manifest:
-    for name in ("labels", "rungs", "left_out", "notes", "licences"):
-        values[name] = tuple(values[name])
-    values["graphs"] = tuple(Graph(**graph) for graph in values["graphs"])
-    for name in ("files", "private_files"):
-        values[name] = {file: FileEntry(**entry) for file, entry in values[name].items()}
-    return Manifest(**values)
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"it holds {name}")
 
 
 def scores_as_json(scores: Scores) -> dict[str, Any]:
-    """Scores as bundle.json and `--json` hold them: metrics beside per_class, support, confusion, ..."""
-    found: dict[str, Any] = {name: asdict(score) for name, score in scores.metrics.items()}
+    """Scores as bundle.json and `--json` hold them: metrics beside per_class, support, confusion, ...
+
+    What is not finite becomes null: JSON has no infinity.
+    """
+    found: dict[str, Any] = {name: _score_as_json(score) for name, score in scores.metrics.items()}
     found["per_class"] = {
-        label: {name: asdict(score) for name, score in metrics.items()} for label, metrics in scores.per_class.items()
+        label: {name: _score_as_json(score) for name, score in metrics.items()}
+        for label, metrics in scores.per_class.items()
     }
     found["support"] = dict(scores.support)
     found["confusion"] = [list(row) for row in scores.confusion]
-    found["gain_over_baseline"] = asdict(scores.gain_over_baseline) if scores.gain_over_baseline else None
+    found["gain_over_baseline"] = _score_as_json(scores.gain_over_baseline) if scores.gain_over_baseline else None
     found["how"] = scores.how
     return found
 
 
+def _score_as_json(score: Score) -> dict[str, Any]:
+    ends = {name: _finite(getattr(score, name)) for name in ("value", "low", "high")}
+    return {**asdict(score), **ends}
+
+
+def _finite(value: float | None) -> float | None:
+    return None if value is None or not math.isfinite(value) else float(value)
+
+
 def scores_from_json(values: Mapping[str, Any]) -> Scores:
-    """The inverse of `scores_as_json`."""
-    gain = values.get("gain_over_baseline")
+    """The inverse of `scores_as_json`; a value of null becomes NaN."""
+    gain = values["gain_over_baseline"]
     return Scores(
-        metrics={name: Score(**score) for name, score in values.items() if name not in _OWN_KEYS},
+        metrics={name: _score_from_json(score) for name, score in values.items() if name not in _OWN_KEYS},
         per_class={
-            label: {name: Score(**score) for name, score in metrics.items()}
+            label: {name: _score_from_json(score) for name, score in metrics.items()}
             for label, metrics in values["per_class"].items()
         },
-        support=values["support"],
+        support=dict(values["support"]),
         confusion=tuple(tuple(row) for row in values["confusion"]),
-        gain_over_baseline=Score(**gain) if gain else None,
+        gain_over_baseline=_score_from_json(gain) if gain else None,
         how=values["how"],
     )
+
+
+def _score_from_json(values: Mapping[str, Any]) -> Score:
+    value = values["value"]
+    return Score(**{**values, "value": math.nan if value is None else float(value)})
 
 
 def rung_as_json(rung: Rung) -> dict[str, Any]:
@@ -153,7 +181,7 @@ def rung_as_json(rung: Rung) -> dict[str, Any]:
         "model": rung.model,
         "settings": dict(rung.settings),
         "scores": scores_as_json(rung.scores),
-        "expected_log_loss": rung.expected_log_loss,
+        "expected_log_loss": _finite(rung.expected_log_loss),
         "seconds": round(rung.seconds, 3),
         "predicted_seconds": None if rung.predicted_seconds is None else round(rung.predicted_seconds, 3),
     }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from fewtune.bundle.manifest import Manifest
@@ -17,6 +17,9 @@ _METRIC_NAMES = {
     "ece": "Calibration error",
 }
 _SHARES = {"accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"}
+_NO_METRICS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
+_MOST_CLASSES = 50
+_MOST_NAMED = 20
 
 _SNIPPET = """```python
 import json
@@ -33,35 +36,67 @@ logits = session.run(["logits"], {node.name: inputs[node.name] for node in sessi
 print(labels[logits.argmax()])
 ```"""
 
+_SENTENCE_TRANSFORMERS_SNIPPET = """```python
+import json
+
+from sentence_transformers import SentenceTransformer
+
+labels = json.load(open("config.json", encoding="utf-8"))["id2label"]
+logits = SentenceTransformer(".").encode(["Write a text here."])
+print(labels[str(logits[0].argmax())])
+```"""
+
 
 def model_card(manifest: Manifest, name: str) -> str:
-    """Write the card in Markdown.
+    """Write the card of a bundle in Markdown.
 
     Args:
         manifest: all but the card's own entry.
         name: of the bundle.
     """
-    parts = [
-        f"# {escape(name)}",
-        _what(manifest),
-        "## Run it",
+    run = [
         "```bash\nfewtune predict . texts.csv        # adds the columns prediction and confidence\n```",
         '```python\nimport fewtune\n\nfewtune.load(".").predict(["Write a text here."])\n```',
         "Without fewtune, from this folder:",
         _SNIPPET,
+    ]
+    return _card(manifest, name, run, _files(manifest))
+
+
+def sentence_transformers_card(manifest: Manifest, name: str) -> str:
+    """Write the card of an export for sentence-transformers in Markdown.
+
+    Args:
+        manifest: of the bundle that is exported.
+        name: of the export.
+    """
+    files = (
+        "The layout of sentence-transformers: the encoder, its pooling, and the linear head as the last module, "
+        "so that `encode` gives the logits of the classes in the order of `id2label` in config.json."
+    )
+    return _card(manifest, name, ["From this folder:", _SENTENCE_TRANSFORMERS_SNIPPET], files)
+
+
+def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
+    parts = [
+        f"# {escape(name)}",
+        _what(manifest),
+        "## Run it",
+        *run,
         "## How good it is",
-        f"{escape(str(manifest.scores['how']))}.",
+        _in_words(manifest.scores),
         _scores_table(manifest.scores),
         _per_class_table(manifest),
         "## How it was made",
         _origin(manifest),
         _rungs_table(manifest),
+        "\n".join(f"- not tried: {escape(rung['name'])}: {escape(rung['why'])}" for rung in manifest.left_out),
         "## Limits",
         _limits(manifest),
         "## Licences",
         "\n".join(f"- {escape(entry['part'])}: {escape(entry['licence'])}" for entry in manifest.licences),
         "## Files",
-        _files(manifest),
+        files,
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
@@ -69,44 +104,55 @@ def model_card(manifest: Manifest, name: str) -> str:
 def escape(text: str) -> str:
     """User content as Markdown that shows it and does nothing else."""
     flat = " ".join(str(text).split())
-    for mark in "\\`*_{}[]()#+!|":
+    for mark in "\\`*_{}[]()#+!|~$":
         flat = flat.replace(mark, "\\" + mark)
     return flat.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
 def _what(manifest: Manifest) -> str:
-    labels = ", ".join(escape(label) for label in manifest.labels[:20]) + (", ..." if len(manifest.labels) > 20 else "")
+    labels = ", ".join(escape(label) for label in manifest.labels[:_MOST_NAMED])
+    labels += ", ..." if len(manifest.labels) > _MOST_NAMED else ""
     base = f", on the pretrained encoder {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
-    return f"Sorts texts into {len(manifest.labels)} classes ({labels}). Method: {manifest.method}{base}."
+    return f"Sorts texts into {len(manifest.labels)} classes ({labels}). Method: {escape(manifest.method)}{base}."
+
+
+def _in_words(scores: Mapping[str, Any]) -> str:
+    measured = f"Measured {escape(scores['how'])}."
+    accuracy = scores.get("accuracy")
+    if accuracy is None or accuracy["value"] is None:
+        return measured
+    words = f"About {100 * accuracy['value']:.0f} of 100 new texts of the same kind get the right class"
+    if accuracy["low"] is not None and accuracy["high"] is not None:
+        low, high = 100 * accuracy["low"], 100 * accuracy["high"]
+        words += f"; with {accuracy['level']:.0%} confidence between {low:.0f} and {high:.0f}"
+    return f"{words}. {measured} It stands on {accuracy['n']} texts that differ from each other."
 
 
 def _scores_table(scores: Mapping[str, Any]) -> str:
-    rows = ["| metric | value | 95 % interval |", "|---|---|---|"]
-    for key, name in _METRIC_NAMES.items():
-        score = scores[key]
-        form = _percent if key in _SHARES else _plain
-        rows.append(f"| {name} | {form(score['value'])} | {form(score['low'])} to {form(score['high'])} |")
+    rows = ["| metric | value | interval |", "|---|---|---|"]
+    for key, score in scores.items():
+        if key not in _NO_METRICS:
+            form = _percent if key in _SHARES else _plain
+            rows.append(f"| {_METRIC_NAMES.get(key, key)} | {form(score['value'])} | {_ends(score, form)} |")
     return "\n".join(rows)
 
 
 def _per_class_table(manifest: Manifest) -> str:
-    if len(manifest.labels) > 50:
+    per_class, trained = manifest.scores["per_class"], manifest.data["per_class"]
+    if not per_class or len(manifest.labels) > _MOST_CLASSES:
         return ""
-    rows = ["| class | examples | precision | recall | F1 |", "|---|---|---|---|---|"]
+    rows = ["| class | trained on | scored on | precision | recall | F1 |", "|---|---|---|---|---|---|"]
     for label in manifest.labels:
-        scores = manifest.scores["per_class"][label]
-        cells = [
-            f"{_percent(scores[key]['value'])} ({_percent(scores[key]['low'])} to {_percent(scores[key]['high'])})"
-            for key in ("precision", "recall", "f1")
-        ]
-        rows.append(f"| {escape(label)} | {manifest.scores['support'][label]} | {' | '.join(cells)} |")
+        scores, counts = per_class[label], (trained.get(label, 0), manifest.scores["support"][label])
+        cells = [escape(label), *map(str, counts), *(_with_ends(scores[key]) for key in ("precision", "recall", "f1"))]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _origin(manifest: Manifest) -> str:
     data, machine = manifest.data, manifest.machine
     return (
-        f"From {data['examples']} labelled examples ({escape(data['name'])}), in {manifest.seconds:.0f} s and "
+        f"From {data['examples']} labelled examples ({escape(data['name'])}), in {manifest.seconds:.1f} s and "
         f"{manifest.peak_memory_mb:.0f} MB on {escape(machine['processor'])} with {machine['threads']} threads. "
         f"The candidates were compared by {escape(manifest.resampling)}; the least expected log loss was taken. "
         "`recipe.toml` makes the same model again from the same data."
@@ -114,12 +160,17 @@ def _origin(manifest: Manifest) -> str:
 
 
 def _rungs_table(manifest: Manifest) -> str:
-    rows = ["| candidate | accuracy | log loss | seconds |", "|---|---|---|---|"]
+    metric = manifest.primary_metric
+    rows = [
+        f"| candidate | {_METRIC_NAMES.get(metric, metric)} | expected log loss | seconds | |",
+        "|---|---|---|---|---|",
+    ]
     for rung in manifest.rungs:
-        accuracy, loss = rung["scores"]["accuracy"], rung["scores"]["log_loss"]
+        taken = "taken" if (rung["method"], rung["model"]) == (manifest.method, manifest.model) else ""
+        score, loss = rung["scores"][metric], _plain(rung["expected_log_loss"])
+        form = _percent if metric in _SHARES else _plain
         rows.append(
-            f"| {escape(rung['name'])} | {_percent(accuracy['value'])} ({_percent(accuracy['low'])} to "
-            f"{_percent(accuracy['high'])}) | {_plain(loss['value'])} | {rung['seconds']:.1f} |"
+            f"| {escape(rung['name'])} | {_with_ends(score, form)} | {loss} | {rung['seconds']:.1f} | {taken} |"
         )
     return "\n".join(rows)
 
@@ -139,13 +190,31 @@ def _limits(manifest: Manifest) -> str:
 
 
 def _files(manifest: Manifest) -> str:
-    rows = [f"- {escape(name)}: {entry.bytes / 1e6:.2f} MB" for name, entry in manifest.files.items()]
-    return "\n".join([*rows, "- private/: holds training content; leave it out when you pass the model on"])
+    rows = [f"- {escape(name)}: {_size(entry.bytes)}" for name, entry in manifest.files.items()]
+    rows.append(f"- all of these: {_size(sum(entry.bytes for entry in manifest.files.values()))}")
+    rows.append("- private/, where it is there: holds training content; leave it out when you pass the model on")
+    return "\n".join(rows)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 1e5 else f"{count / 1e3:.1f} kB"
 
 
 def _percent(value: float | None) -> str:
-    return "?" if value is None else f"{100 * value:.1f} %"
+    return "unknown" if value is None else f"{100 * value:.1f} %"
 
 
 def _plain(value: float | None) -> str:
-    return "?" if value is None else f"{value:.3f}"
+    return "unknown" if value is None else f"{value:.3f}"
+
+
+def _ends(score: Mapping[str, Any], form: Callable[[float | None], str]) -> str:
+    if score["low"] is None or score["high"] is None:
+        return "not known"
+    return f"{form(score['low'])} to {form(score['high'])} ({score['level']:.0%})"
+
+
+def _with_ends(score: Mapping[str, Any], form: Callable[[float | None], str] = _percent) -> str:
+    if score["low"] is None or score["high"] is None:
+        return form(score["value"])
+    return f"{form(score['value'])} ({form(score['low'])} to {form(score['high'])})"

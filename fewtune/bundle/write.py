@@ -6,8 +6,8 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def write_bundle(
         OutputError: the disk is full, or the place cannot be written to.
     """
     public = {**fitted.graphs, **fitted.assets, "recipe.toml": recipe_toml.encode()}
-    with output_errors(folder):
+    with output_errors(folder), whole_or_nothing(folder):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / PRIVATE).mkdir(parents=True)
         for file, content in public.items():
@@ -94,17 +94,31 @@ def check_free(out: Path, *, overwrite: bool) -> None:
     Raises:
         OutputError: it exists and `overwrite` is not given, or it is no bundle.
     """
-    if not out.exists() and not out.is_symlink():
-        return
-    if not overwrite:
-        raise OutputError(
-            "There is something at this place already.", where=str(out), how="Give another --out, or add --overwrite."
-        )
-    empty = out.is_dir() and not any(out.iterdir())
-    if not empty and not (out / MANIFEST).is_file():
-        raise OutputError(
-            "This is not a fewtune bundle, so it is not overwritten.", where=str(out), how="Give another --out."
-        )
+    check_replaceable(out, overwrite=overwrite, is_ours=lambda folder: (folder / MANIFEST).is_file(), kind="bundle")
+
+
+def check_replaceable(out: Path, *, overwrite: bool, is_ours: Callable[[Path], bool], kind: str) -> None:
+    """Refuse an `out` that exists, unless it may be overwritten and is empty or of our own making.
+
+    Raises:
+        OutputError: it exists, or cannot be looked at.
+    """
+    another = "Give another --out."
+    if out.name in ("", ".."):
+        raise OutputError("This does not name a folder to be made.", where=str(out), how=another)
+    with output_errors(out):
+        if out.is_symlink():
+            raise OutputError("This is a link.", where=str(out), how="Give the folder that it points to.")
+        if not out.exists():
+            return
+        if not overwrite:
+            raise OutputError(
+                "There is something at this place already.",
+                where=str(out),
+                how="Give another --out, or add --overwrite.",
+            )
+        if not out.is_dir() or (any(out.iterdir()) and not is_ours(out)):
+            raise OutputError(f"This is not a fewtune {kind}, so it is not overwritten.", where=str(out), how=another)
 
 
 def publish(built: Path, out: Path, *, overwrite: bool) -> None:
@@ -114,20 +128,53 @@ def publish(built: Path, out: Path, *, overwrite: bool) -> None:
         OutputError: `out` exists and may not be replaced, or cannot be written to.
     """
     check_free(out, overwrite=overwrite)
+    replace_folder(built, out)
+
+
+def replace_folder(built: Path, out: Path) -> None:
+    """Rename a finished folder to its place; what stood there is moved aside first, and back if that fails.
+
+    Raises:
+        OutputError: `out` cannot be written to.
+    """
+    old = out.with_name(f".{out.name}.old")
     with output_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
-        if not out.exists():
-            os.rename(built, out)
-            return
-        old = out.with_name(f".{out.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        os.rename(out, old)
+        replaces = out.exists()
+        if replaces:
+            shutil.rmtree(old, ignore_errors=True)
+            os.rename(out, old)
         try:
             os.rename(built, out)
-        except OSError:
-            os.rename(old, out)
+        except BaseException:
+            if replaces and not out.exists():
+                os.rename(old, out)
             raise
-        shutil.rmtree(old, ignore_errors=True)
+        _sync_folder(out.parent)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a rename outlast a power cut, on the systems that have a way to ask for it."""
+    if os.name != "posix":
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        # Some network file systems refuse; the rename itself is done.
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def whole_or_nothing(folder: Path) -> Iterator[None]:
+    """Delete the folder where writing it was not finished."""
+    try:
+        yield
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
 
 
 @contextmanager

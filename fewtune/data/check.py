@@ -207,7 +207,7 @@ def _leakage(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "test-in-training",
-            f"{_texts(len(pairs))} of the test data stand, or nearly stand, in the training data: scores would flatter.",
+            f"{_texts(len(pairs))} of the test data stand, or nearly stand, in the training data: scores flatter.",
             "Delete them from one of the two files.",
             tuple(f"{test.examples[j].place} = {dataset.examples[i].place}" for i, j in pairs[:_PLACES]),
             len(pairs),

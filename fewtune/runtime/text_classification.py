@@ -8,18 +8,35 @@ from pathlib import Path
 import numpy as np
 
 from fewtune.bundle.manifest import Manifest
+from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.text_graph import TextGraph
 from fewtune.types import FloatArray
+
+_REMEDY = "Upgrade with: pip install --upgrade onnxruntime tokenizers; if that does not help, fit the bundle again."
 
 
 class TextClassifierRuntime:
     """A bundle for text classification, opened."""
 
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
-        """Open the graph; the files must have been verified."""
-        tokenizer = (folder / "tokenizer.json").read_bytes()
-        self._graph = TextGraph(folder / manifest.graph("classifier").file, tokenizer, threads=threads)
+        """Open the graph; the files must have been verified.
+
+        Raises:
+            BundleError: there is no tokenizer, this ONNX Runtime cannot run the graph, or it has other classes.
+        """
+        file = manifest.graph("classifier").file
+        if "tokenizer.json" not in manifest.files:
+            raise BundleError("The bundle has no tokenizer.json.", where=str(folder), how=_REMEDY)
+        try:
+            self._graph = TextGraph(folder / file, (folder / "tokenizer.json").read_bytes(), threads=threads)
+            classes = self._graph.run([], "logits").shape[1]
+        except Exception as error:  # ONNX Runtime and tokenizers raise many kinds, bare Exception among them
+            message = f"{file} cannot be opened here ({type(error).__name__}: {error})."
+            raise BundleError(message, where=str(folder), how=_REMEDY) from error
+        if classes != len(manifest.labels):
+            message = f"{file} has {classes} classes, and bundle.json names {len(manifest.labels)}."
+            raise BundleError(message, where=str(folder), how="Fit it again.")
         self.labels = manifest.labels
 
     def log_probs(self, texts: Sequence[str], *, step: Step | None = None) -> FloatArray:

@@ -74,7 +74,7 @@ def fit_linear_heads(
 
 def _spread(model: Any, present: IntArray, classes: int, count: int) -> LinearHead:
     """The fitted coefficients with a column for every class, missing ones at about one chance in `count`."""
-    coefficients, intercepts = model.coef_, model.intercept_
+    coefficients, intercepts = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(present) == 2:  # scikit-learn keeps one logit for two classes
         coefficients = np.vstack([-coefficients / 2, coefficients / 2])
         intercepts = np.concatenate([-intercepts / 2, intercepts / 2])

@@ -1,0 +1,197 @@
+"""A bundle for other programs: plain ONNX, or the layout that sentence-transformers loads."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.bundle.manifest import Manifest
+from fewtune.bundle.model_card import sentence_transformers_card
+from fewtune.bundle.read import read_manifest, verify
+from fewtune.bundle.write import (
+    MANIFEST,
+    PRIVATE,
+    check_replaceable,
+    output_errors,
+    replace_folder,
+    whole_or_nothing,
+    write_file,
+)
+from fewtune.errors import OutputError, RecipeError, nearest
+
+_HEAD = ("classifier.weight", "classifier.bias")
+# In config.json; it tells an export of ours, which may be overwritten, from another's model.
+_MARK = "fewtune_version"
+# The graph's other initializers are shapes, axes and scalars.
+_PARAMETER = re.compile(r"^(embeddings|encoder)\.")
+
+
+def export_bundle(bundle: Path, out: Path, *, form: str, with_data: bool = False, overwrite: bool = False) -> list[str]:
+    """Write a bundle in another form.
+
+    Args:
+        bundle: the bundle.
+        out: a folder that is made.
+        form: "onnx" (the bundle without its training content) or "hf".
+        with_data: keep what holds training content; only form "onnx" has a place for it.
+        overwrite: replace an export that stands at `out`.
+
+    Returns:
+        The names of the files written, sorted.
+
+    Raises:
+        BundleError: the bundle is missing or altered.
+        RecipeError: there is no such form, or none for this architecture.
+        OutputError: `out` exists or cannot be written to.
+    """
+    if form not in ("onnx", "hf"):
+        raise RecipeError(f"There is no format {form!r}.", where="--format", how=nearest(form, ("onnx", "hf")))
+    if with_data and form != "onnx":
+        raise RecipeError(
+            "This format has no place for training content.", where="--with-data", how="Leave --with-data out."
+        )
+    manifest = read_manifest(bundle)
+    verify(bundle, manifest)
+    _check_place(bundle, out, overwrite)
+    contents = _onnx_files(bundle, manifest, with_data) if form == "onnx" else _hf_files(bundle, manifest, out.name)
+    _write(contents, out)
+    return sorted(contents)
+
+
+def _check_place(bundle: Path, out: Path, overwrite: bool) -> None:
+    check_replaceable(out, overwrite=overwrite, is_ours=_is_export, kind="export")
+    if bundle.resolve().is_relative_to(out.resolve()):
+        raise OutputError(
+            "The export would take the place of the bundle itself.", where=str(out), how="Give another --out."
+        )
+
+
+def _is_export(folder: Path) -> bool:
+    if (folder / MANIFEST).is_file():
+        return True
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and _MARK in config
+
+
+def _write(contents: Mapping[str, bytes], out: Path) -> None:
+    partial = out.with_name(f".{out.name}.partial")
+    with output_errors(out), whole_or_nothing(partial):
+        shutil.rmtree(partial, ignore_errors=True)
+        for name, content in contents.items():
+            (partial / name).parent.mkdir(parents=True, exist_ok=True)
+            write_file(partial / name, content)
+        replace_folder(partial, out)
+
+
+def _onnx_files(bundle: Path, manifest: Manifest, with_data: bool) -> dict[str, bytes]:
+    names = [*manifest.files, MANIFEST]
+    if with_data:
+        private = (f"{PRIVATE}/{name}" for name in manifest.private_files)
+        names += [name for name in private if (bundle / name).is_file()]
+    return {name: (bundle / name).read_bytes() for name in names}
+
+
+def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
+    """The sentence-transformers layout: Transformer, Pooling, Normalize, Dense; `encode` gives the logits."""
+    from safetensors.numpy import save
+
+    if "pooling" not in manifest.backbone:
+        raise RecipeError(
+            f"A {manifest.method} model has no place in Transformers or sentence-transformers: it has no encoder.",
+            where="--format hf",
+            how="Use --format onnx, which runs in any ONNX runtime.",
+        )
+    tensors = _read_initializers(bundle / manifest.graph("classifier").file)
+    encoder = {name: value for name, value in tensors.items() if _PARAMETER.match(name)}
+    weight, bias = (tensors[name] for name in _HEAD)
+    backbone = manifest.backbone
+    width = weight.shape[0]
+    config = {
+        **backbone["config"],
+        "architectures": ["BertModel"],
+        "id2label": dict(enumerate(manifest.labels)),
+        "label2id": {label: i for i, label in enumerate(manifest.labels)},
+        _MARK: manifest.fewtune_version,
+    }
+    pooling = {
+        "word_embedding_dimension": width,
+        "pooling_mode_mean_tokens": backbone["pooling"] == "mean",
+        "pooling_mode_cls_token": backbone["pooling"] == "cls",
+    }
+    dense = {
+        "in_features": width,
+        "out_features": len(bias),
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    head = {"linear.weight": np.ascontiguousarray(weight.T), "linear.bias": bias}
+    return {
+        "modules.json": _json(_modules(backbone["normalised"])),
+        "config.json": _json(config),
+        "config_sentence_transformers.json": _json({"similarity_fn_name": "cosine"}),
+        "sentence_bert_config.json": _json({"max_seq_length": backbone["max_tokens"], "do_lower_case": False}),
+        "model.safetensors": save(encoder, metadata={"format": "pt"}),
+        "tokenizer.json": (bundle / "tokenizer.json").read_bytes(),
+        "tokenizer_config.json": _json(_tokenizer_config(bundle / "tokenizer.json", backbone)),
+        "1_Pooling/config.json": _json(pooling),
+        "3_Dense/config.json": _json(dense),
+        "3_Dense/model.safetensors": save(head, metadata={"format": "pt"}),
+        "README.md": sentence_transformers_card(manifest, name).encode(),
+    }
+
+
+def _modules(normalised: bool) -> list[dict[str, Any]]:
+    kinds = [("", "Transformer"), ("1_Pooling", "Pooling")]
+    if normalised:
+        kinds.append(("2_Normalize", "Normalize"))
+    kinds.append(("3_Dense", "Dense"))
+    return [
+        {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
+        for i, (path, kind) in enumerate(kinds)
+    ]
+
+
+def _tokenizer_config(path: Path, backbone: Mapping[str, Any]) -> dict[str, Any]:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
+    pad = tokenizer.id_to_token(int(backbone["config"].get("pad_token_id", 0)))
+    return {
+        "tokenizer_class": "PreTrainedTokenizerFast",
+        "model_max_length": backbone["max_tokens"],
+        "pad_token": pad,
+        "model_input_names": ["input_ids", "attention_mask"],
+    }
+
+
+def _read_initializers(path: Path) -> dict[str, np.ndarray]:
+    """The graph's parameters in float32, those in 4-bit blocks unpacked."""
+    import onnx
+    from onnx import numpy_helper
+
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
+    tensors = {name: value for name, value in stored.items() if not name.endswith((".packed", ".scales"))}
+    for name, packed in stored.items():
+        if name.endswith(".packed"):
+            base = name.removesuffix(".packed")
+            tensors[base] = _dequantise(packed, stored[f"{base}.scales"])
+    return {name: value for name, value in tensors.items() if value.dtype == np.float32}
+
+
+def _dequantise(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """Blocks (rows, blocks, 16) uint8 and their scales (rows, blocks, 1) to (rows, 32 blocks) float32."""
+    nibbles = np.concatenate([packed & 15, packed >> 4], axis=2).astype(np.float32)
+    return ((nibbles - 8) * scales.astype(np.float32)).reshape(len(packed), -1)
+
+
+def _json(value: Any) -> bytes:
+    return (json.dumps(value, ensure_ascii=False, indent=2) + "\n").encode()

