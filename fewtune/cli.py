@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     name="fewtune",
     help="Few labels, a small machine, a real model.",
-    no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -257,16 +256,13 @@ def demo(as_json: Json = False) -> None:
 
 def main() -> NoReturn:
     """Entry point of the command `fewtune`."""
-    from click import ClickException
-    from click.exceptions import Abort
-
-    arguments = sys.argv[1:]
+    arguments = sys.argv[1:] or ["--help"]
     as_json = "--json" in arguments
     try:
-        status = app(args=arguments, standalone_mode=False)
-    except ClickException as error:
+        status = app(args=arguments, prog_name="fewtune", standalone_mode=False)
+    except typer.TyperException as error:
         status = _usage_error(error, as_json)
-    except (Abort, KeyboardInterrupt):
+    except (typer.Abort, KeyboardInterrupt):
         status = 130
     sys.exit(status if isinstance(status, int) else 0)
 

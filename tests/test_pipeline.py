@@ -104,11 +104,12 @@ def test_a_spent_budget_leaves_rungs_out_and_says_so(tickets: Pairs, tmp_path: P
         [("good", "a"), ("fine", "a"), ("bad", "b")],
         [("", "a"), ("x", "a"), ("y", "b"), ("z", "b")],
         [("same", "a")] * 5 + [("other", "b")] * 5,
+        [("...", "a"), ("---", "b"), ("..", "a"), ("--", "b")],
         [("😀", "a"), ("😡", "b"), ("😀😀", "a"), ("😡😡", "b")],
         [("word " * 10_000, "a"), ("short", "b"), ("word " * 9_000, "a"), ("brief", "b")],
         [(f"thing {i}", f"class {i // 2}") for i in range(300)],
     ],
-    ids=["two", "three", "empty", "same", "emoji", "long", "150 classes"],
+    ids=["two", "three", "empty", "same", "punctuation", "emoji", "long", "150 classes"],
 )
 def test_odd_but_possible_data_gives_a_model(pairs: Pairs, tmp_path: Path) -> None:
     model = fewtune.fit(pairs, method="tfidf", out=tmp_path / "out")

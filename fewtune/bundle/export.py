@@ -115,6 +115,9 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     weight, bias = (tensors[name] for name in _HEAD)
     backbone = manifest.backbone
     width = weight.shape[0]
+    # BertModel always has a pooler; nothing here reads it, and without weights loading would warn of random ones.
+    encoder["pooler.dense.weight"] = np.zeros((width, width), np.float32)
+    encoder["pooler.dense.bias"] = np.zeros(width, np.float32)
     config = {
         **backbone["config"],
         "architectures": ["BertModel"],

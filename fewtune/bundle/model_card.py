@@ -153,10 +153,14 @@ def _origin(manifest: Manifest) -> str:
     data, machine = manifest.data, manifest.machine
     return (
         f"From {data['examples']} labelled examples ({escape(data['name'])}), in {manifest.seconds:.1f} s and "
-        f"{manifest.peak_memory_mb:.0f} MB on {escape(machine['processor'])} with {machine['threads']} threads. "
+        f"{manifest.peak_memory_mb:.0f} MB on {escape(machine['processor'])} with {_threads(machine['threads'])}. "
         f"The candidates were compared by {escape(manifest.resampling)}; the least expected log loss was taken. "
         "`recipe.toml` makes the same model again from the same data."
     )
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _rungs_table(manifest: Manifest) -> str:

@@ -11,6 +11,12 @@ from fewtune.runtime.threads import usable_cores
 
 def peak_memory_mb() -> float:
     """The most memory that this process held at once, in megabytes; 0 where the system does not tell."""
+    status = Path("/proc/self/status")
+    if status.is_file():
+        # Not ru_maxrss, which on Linux begins with what the parent process held.
+        for line in status.read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024 / 1e6
     try:
         import resource
     except ImportError:  # Windows

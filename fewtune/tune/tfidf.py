@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
-_TOKEN = r"\p{Han}|\p{Hiragana}|\p{Katakana}|[\p{L}\p{M}\p{N}_']+|[!?]"
+_TOKEN = r"\p{Han}|\p{Hiragana}|\p{Katakana}|[\p{L}\p{M}\p{N}_']+|\p{So}|[!?]"
 _MAX_TERMS = 50_000
 _MAX_TOKENS = 4096
 _UNKNOWN = "[UNK]"
@@ -69,7 +69,8 @@ class _Terms:
         # In large data an n-gram seen once teaches nothing and costs a column.
         least = 1 if len(texts) < 2000 else 2
         common = [gram for gram, count in occurs.most_common(_MAX_TERMS) if count >= least]
-        ngrams = tuple(sorted(common, key=lambda gram: (len(gram), gram)))
+        # Texts of punctuation alone have no n-grams; the unknown token then fills the one column, with zeros.
+        ngrams = tuple(sorted(common, key=lambda gram: (len(gram), gram))) or ((0,),)
         return cls(tokenizer, ngrams, _count(ids, ngrams))
 
     def count(self, texts: Sequence[str]) -> csr_matrix:

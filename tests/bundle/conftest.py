@@ -1,14 +1,16 @@
 """Bundles as the pipeline writes them, on a BERT of a few hundred weights."""
 
+from __future__ import annotations
+
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from fewtune.backbones.bert_onnx import BertWeights, Q4Matrix, encoder_graph, with_linear_head
+from fewtune.backbones.bert_onnx import BertWeights, Pooling, Q4Matrix, encoder_graph, with_linear_head
 from fewtune.bundle.manifest import Manifest, scores_as_json
 from fewtune.bundle.write import write_bundle
 from fewtune.interfaces import Fitted
@@ -76,10 +78,10 @@ def _tokenizer_json() -> bytes:
     return tokenizer.to_str().encode()
 
 
-def make_fitted(*, pooling: str = "mean", normalised: bool = True) -> Fitted:
+def make_fitted(pooling: Pooling, *, normalised: bool) -> Fitted:
     """A tuned model: an encoder with random weights under a random head."""
     weights, random = _bert(), np.random.default_rng(1)
-    encoder = encoder_graph(weights, pooling="mean" if pooling == "mean" else "cls", normalise=normalised)
+    encoder = encoder_graph(weights, pooling=pooling, normalise=normalised)
     weight, bias = random.normal(size=(_WIDTH, len(LABELS))), random.normal(size=len(LABELS))
     model, tokenizer = with_linear_head(encoder, weight, bias), _tokenizer_json()
 
@@ -159,18 +161,34 @@ def make_manifest(fitted: Fitted) -> Manifest:
 
 @pytest.fixture(scope="session")
 def fitted() -> Fitted:
-    return make_fitted()
-
-
-def write(folder: Path, fitted: Fitted, **changes: object) -> Manifest:
-    """Write a bundle whose manifest has some fields changed."""
-    manifest = dataclasses.replace(make_manifest(fitted), **changes)
-    private = {"out_of_fold.jsonl": b'{"text": "my card number"}\n'}
-    return write_bundle(folder, fitted, manifest, name="tickets", recipe_toml="seed = 0\n", private=private)
+    return make_fitted("mean", normalised=True)
 
 
 @pytest.fixture
-def bundle(tmp_path: Path, fitted: Fitted) -> Path:
+def scores() -> Scores:
+    return make_scores()
+
+
+@pytest.fixture
+def manifest(fitted: Fitted) -> Manifest:
+    return make_manifest(fitted)
+
+
+@pytest.fixture
+def write() -> Callable[..., Manifest]:
+    """Writes a bundle into a folder; pooling, normalised, or changes to the manifest's fields may be given."""
+
+    def write_one(folder: Path, *, pooling: Pooling = "mean", normalised: bool = True, **changes: object) -> Manifest:
+        fitted = make_fitted(pooling, normalised=normalised)
+        manifest = dataclasses.replace(make_manifest(fitted), **changes)
+        private = {"out_of_fold.jsonl": b'{"text": "my card number"}\n'}
+        return write_bundle(folder, fitted, manifest, name="tickets", recipe_toml="seed = 0\n", private=private)
+
+    return write_one
+
+
+@pytest.fixture
+def bundle(tmp_path: Path, write: Callable[..., Manifest]) -> Path:
     folder = tmp_path / "tickets.fewtune"
-    write(folder, fitted)
+    write(folder)
     return folder
