@@ -85,8 +85,10 @@ class InternalError(FewtuneError):
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the nearest of `known`, or all of them where none is near."""
-    known = sorted(known)
-    near = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    by_lower = {candidate.lower(): candidate for candidate in sorted(known)}
+    wanted = name.lower()
+    within = [candidate for candidate in by_lower if len(wanted) > 2 and wanted in candidate]
+    near = within or difflib.get_close_matches(wanted, by_lower, n=3, cutoff=0.5)
     if near:
-        return "Did you mean " + " or ".join(near) + "?"
-    return "Known: " + ", ".join(known) + "."
+        return "Did you mean " + " or ".join(by_lower[candidate] for candidate in near) + "?"
+    return "Known: " + ", ".join(by_lower.values()) + "."

@@ -14,7 +14,7 @@ import numpy as np
 from fewtune import catalog, pipeline
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.write import output_errors, publish
-from fewtune.progress import Progress
+from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import open_bundle
 from fewtune.types import FitResult, FloatArray, Scores
@@ -89,9 +89,7 @@ class Model:
         for position, text in enumerate(texts):
             if not isinstance(text, str):
                 raise TypeError(f"inputs[{position}] is a {type(text).__name__}, not a text")
-        if progress is None:
-            return np.exp(self._runtime.log_probs(texts))
-        with progress.step("Predict", total=len(texts)) as step:
+        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
             return np.exp(self._runtime.log_probs(texts, step=step))
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
@@ -108,7 +106,9 @@ class Model:
         task = catalog.find_task(self.task)
         dataset = task.read(data, Recipe(text=text, label=label), "evaluate")
         task.targets(dataset, self.labels)
-        log_probs = np.log(self.predict_proba([example.input for example in dataset], progress=progress))
+        texts = [example.input for example in dataset]
+        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
+            log_probs = self._runtime.log_probs(texts, step=step)
         how = f"on {len(dataset)} examples ({dataset.source})"
         scores = task.score(dataset, self.labels, log_probs, task.groups(dataset), how=how)
         return Evaluation(scores, dataset.notes)

@@ -48,7 +48,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.threads = threads
         self.settings = settings
 
-    def fit(self, X: Sequence[str], y: Sequence[Any]) -> TextClassifier:
+    def fit(self, X: Sequence[str] | np.ndarray, y: Sequence[Any] | np.ndarray) -> TextClassifier:
         """Tune a model.
 
         Args:
@@ -108,10 +108,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
 
     def __getstate__(self) -> dict[str, Any]:
         """The estimator without its open session."""
-        state = dict(super().__getstate__())
-        if "_model" in state:
-            state["_model"] = None
-        return state
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        return {name: None if name == "_model" else value for name, value in state.items()}
 
     def __sklearn_tags__(self) -> Any:
         """Text in, not numbers."""

@@ -21,7 +21,7 @@ def classifier(**parameters: object) -> TextClassifier:
 def test_parameters_and_clone() -> None:
     one = classifier(seed=3)
     assert one.get_params()["seed"] == 3
-    assert clone(one).get_params() == one.get_params()
+    assert clone(one).get_params() == one.get_params()  # type: ignore[union-attr]
     assert one.set_params(seed=4).seed == 4
 
 

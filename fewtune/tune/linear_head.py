@@ -62,9 +62,9 @@ def fit_linear_heads(
     """
     from sklearn.linear_model import LogisticRegression
 
-    present = np.unique(targets)
+    present, width = np.unique(targets), int(rows.shape[1])  # type: ignore[index]
     if len(present) == 1:
-        yield from (_constant(rows.shape[1], classes, int(present[0]), len(targets)) for _ in strengths)
+        yield from (_constant(width, classes, int(present[0]), len(targets)) for _ in strengths)
         return
     model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-3)
     for strength in strengths:

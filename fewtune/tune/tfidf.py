@@ -121,8 +121,9 @@ def _count(ids: Sequence[Sequence[int]], ngrams: Sequence[tuple[int, ...]]) -> c
 
 def _inverse_document_frequency(counts: csr_matrix) -> FloatArray:
     """(columns,) smoothed idf of a part of the data; 0 for columns that do not occur there."""
-    occurs = np.bincount(counts.indices, minlength=counts.shape[1])
-    idf = np.log((1 + counts.shape[0]) / (1 + occurs)) + 1
+    rows, columns = counts.shape  # type: ignore[misc]
+    occurs = np.bincount(counts.indices, minlength=columns)
+    idf = np.log((1 + rows) / (1 + occurs)) + 1
     return np.where(occurs > 0, idf, 0.0).astype(np.float32)
 
 

@@ -40,7 +40,7 @@ def test_values_agree_with_scikit_learn(n: int, classes: int) -> None:
     assert scores["f1_macro"].value == pytest.approx(f1_score(targets, predicted, average="macro"))
     assert scores["f1_weighted"].value == pytest.approx(f1_score(targets, predicted, average="weighted"))
     assert scores["log_loss"].value == pytest.approx(log_loss(targets, np.exp(log_probs)))
-    per_class = f1_score(targets, predicted, average=None)
+    per_class = np.atleast_1d(f1_score(targets, predicted, average=None))  # type: ignore[arg-type]
     assert [scores.per_class[f"class {i}"]["f1"].value for i in range(classes)] == pytest.approx(list(per_class))
 
 

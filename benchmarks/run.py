@@ -1,0 +1,83 @@
+"""Measure fewtune: accuracy by rung, speed beside sentence-transformers, growth with the number of rows.
+
+    python benchmarks/run.py                 everything; continues where it was stopped
+    python benchmarks/run.py accuracy --quick    one draw
+
+Results are JSON lines under benchmarks/results/, each with the commit it was measured at; a measurement
+that is there already is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
+train.csv and test.csv.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import accuracy
+import scale
+import speed
+
+HERE = Path(__file__).parent
+SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
+    "accuracy": accuracy.measurements,
+    "speed": speed.measurements,
+    "scale": scale.measurements,
+}
+TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "accuracy": accuracy.table,
+    "speed": speed.table,
+    "scale": scale.table,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(SUITES)}; none: all")
+    parser.add_argument("--quick", action="store_true", help="one draw of the smaller settings")
+    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEWTUNE_DATA", HERE.parents[1] / "shared/data")))
+    arguments = parser.parse_args()
+    if unknown := set(arguments.suites) - set(SUITES):
+        parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
+    if not arguments.data.is_dir():
+        parser.exit(0, f"There is no data at {arguments.data}: give --data DIR or FEWTUNE_DATA. Nothing was measured.\n")
+    for suite in arguments.suites or SUITES:
+        rows = list(_run(suite, arguments.data.resolve(), arguments.quick))
+        print(f"\n{TABLES[suite](rows)}", flush=True)
+
+
+def _run(suite: str, data: Path, quick: bool) -> Iterator[dict[str, Any]]:
+    results = HERE / "results" / f"{suite}.jsonl"
+    results.parent.mkdir(exist_ok=True)
+    commit = _commit()
+    known = _known(results, commit)
+    for key, measure in SUITES[suite](data, quick):
+        name = json.dumps(key, sort_keys=True)
+        if name not in known:
+            row = {"key": key, **measure(), "commit": commit}
+            with results.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            print(json.dumps(row, ensure_ascii=False), flush=True)
+            known[name] = row
+        yield known[name]
+
+
+def _known(results: Path, commit: str) -> dict[str, dict[str, Any]]:
+    if not results.is_file():
+        return {}
+    rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
+    return {json.dumps(row["key"], sort_keys=True): row for row in rows if row["commit"] == commit}
+
+
+def _commit() -> str:
+    command = ["git", "describe", "--always", "--dirty"]
+    done = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=False)
+    return done.stdout.strip() or "unknown"
+
+
+if __name__ == "__main__":
+    main()
