@@ -39,12 +39,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suites", nargs="*", metavar="SUITE", help=f"of: {', '.join(SUITES)}; none: all")
     parser.add_argument("--quick", action="store_true", help="one draw of the smaller settings")
-    parser.add_argument("--data", type=Path, default=Path(os.environ.get("FEWTUNE_DATA", HERE.parents[1] / "shared/data")))
+    parser.add_argument(
+        "--data", type=Path, default=Path(os.environ.get("FEWTUNE_DATA", HERE.parents[1] / "shared/data"))
+    )
     arguments = parser.parse_args()
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     if not arguments.data.is_dir():
-        parser.exit(0, f"There is no data at {arguments.data}: give --data DIR or FEWTUNE_DATA. Nothing was measured.\n")
+        parser.exit(
+            0, f"There is no data at {arguments.data}: give --data DIR or FEWTUNE_DATA. Nothing was measured.\n"
+        )
     for suite in arguments.suites or SUITES:
         rows = list(_run(suite, arguments.data.resolve(), arguments.quick))
         print(f"\n{TABLES[suite](rows)}", flush=True)

@@ -60,7 +60,8 @@ def climb(
     tried: list[tuple[Candidate, Trial, Outcome]] = []
     targets = task.targets(dataset, dataset.labels)
     for candidate in candidates:
-        predicted = candidate.predict_seconds(dataset, resampling, run)
+        # The first rung is started whatever it takes, so nothing need be foreseen of it.
+        predicted = candidate.predict_seconds(dataset, resampling, run) if tried else None
         left = deadline - time.monotonic()
         if tried and predicted is not None and predicted > left:
             left_out.append(LeftOut(candidate.name, _too_long(predicted, left)))

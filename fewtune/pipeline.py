@@ -54,8 +54,6 @@ def fit(
     Raises:
         UserError: the data, a setting or the place cannot be used; nothing is written at `out`.
     """
-    from threadpoolctl import threadpool_limits
-
     started = time.monotonic()
     out = out or default_out(recipe)
     check_free(out, overwrite=overwrite)
@@ -64,7 +62,7 @@ def fit(
     dataset, test, findings = _read_and_check(task, recipe, source)
     threads = recipe.threads or usable_cores()
     run = RunContext(_open_work(out, recipe, dataset, resume), recipe.seed, threads, progress or SilentProgress())
-    with threadpool_limits(threads), output_errors(run.work):
+    with output_errors(run.work):
         offers = [tuner.candidates(dataset, recipe) for tuner in tuners]
         candidates = [candidate for found, _ in offers for candidate in found]
         not_offered = tuple(reason for _, left_out in offers for reason in left_out)

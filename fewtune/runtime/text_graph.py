@@ -41,6 +41,8 @@ class TextGraph:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Waiting threads that spin take the cores from whatever runs beside or after the graph.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         content = model if isinstance(model, bytes) else str(model)
         self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         self._wants_mask = any(node.name == "attention_mask" for node in self._session.get_inputs())
