@@ -229,20 +229,19 @@ def with_linear_head(encoder: bytes, weight: np.ndarray, bias: np.ndarray) -> by
     Returns:
         The serialised graph with one more output, `logits` (batch, classes) float32.
     """
-    import onnx
-    from onnx import helper, numpy_helper
+    from onnx import GraphProto, ModelProto, helper, numpy_helper
 
-    model = onnx.load_from_string(encoder)
-    graph = model.graph
-    graph.initializer.extend(
+    head = GraphProto()
+    head.initializer.extend(
         [
             numpy_helper.from_array(np.asarray(weight, np.float32), "classifier.weight"),
             numpy_helper.from_array(np.asarray(bias, np.float32), "classifier.bias"),
         ]
     )
-    graph.node.append(helper.make_node("Gemm", ["features", "classifier.weight", "classifier.bias"], ["logits"]))
-    graph.output.insert(0, helper.make_tensor_value_info("logits", _FLOAT, ["batch", len(bias)]))
-    return model.SerializeToString(deterministic=True)
+    head.node.append(helper.make_node("Gemm", ["features", "classifier.weight", "classifier.bias"], ["logits"]))
+    head.output.append(helper.make_tensor_value_info("logits", _FLOAT, ["batch", len(bias)]))
+    # Messages of Protocol Buffers are merged by putting one behind the other: lists grow, nothing is parsed.
+    return encoder + ModelProto(graph=head).SerializeToString(deterministic=True)
 
 
 def _serialise(
