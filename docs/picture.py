@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -18,10 +19,7 @@ def main() -> None:
     console.print("[bold green]$[/] fewtune demo\n")
     with tempfile.TemporaryDirectory() as folder:
         result, answers = run_demo(Path(folder) / "fewtune-demo", progress=SilentProgress())
-        shown = Path("fewtune-demo") / result.bundle.name
-        show_fit(
-            console, type(result)(**{name: getattr(result, name) for name in result.__slots__} | {"bundle": shown})
-        )
+        show_fit(console, replace(result, bundle=Path("fewtune-demo") / result.bundle.name))
     console.print("\nNew texts:")
     for answer in answers:
         console.print(

@@ -177,20 +177,30 @@ def _tokenizer_config(path: Path, backbone: Mapping[str, Any]) -> dict[str, Any]
 
 
 def _read_initializers(path: Path) -> dict[str, np.ndarray]:
-    """The graph's parameters in float32, those in 4-bit blocks unpacked."""
+    """The graph's parameters in float32, those in 4-bit blocks or 8-bit steps unpacked."""
     import onnx
     from onnx import numpy_helper
 
     stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
-    tensors = {name: value for name, value in stored.items() if not name.endswith((".packed", ".scales"))}
-    for name, packed in stored.items():
-        if name.endswith(".packed"):
-            base = name.removesuffix(".packed")
-            tensors[base] = _dequantise(packed, stored[f"{base}.scales"])
-    return {name: value for name, value in tensors.items() if value.dtype == np.float32}
+    tensors = {}
+    for name, value in stored.items():
+        base, _, kind = name.rpartition(".")
+        if kind == "packed":
+            tensors[base] = _unpack_blocks(value, stored[f"{base}.scales"])
+        elif kind == "int8":
+            tensors[base] = _unpack_steps(value, stored[f"{base}.int8_scales"])
+        elif kind not in ("scales", "int8_scales") and value.dtype == np.float32:
+            tensors[name] = value
+    return tensors
 
 
-def _dequantise(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
+def _unpack_steps(steps: np.ndarray, scales: np.ndarray) -> np.ndarray:
+    """A layer's steps (in, out) with a scale an output, or a table's (rows, columns) with a scale a row, to float32."""
+    values = steps.astype(np.float32) * scales
+    return np.ascontiguousarray(values.T) if scales.ndim == 1 else values
+
+
+def _unpack_blocks(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """Blocks (rows, blocks, 16) uint8 and their scales (rows, blocks, 1) to (rows, 32 blocks) float32."""
     nibbles = np.concatenate([packed & 15, packed >> 4], axis=2).astype(np.float32)
     return ((nibbles - 8) * scales.astype(np.float32)).reshape(len(packed), -1)

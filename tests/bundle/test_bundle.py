@@ -111,13 +111,14 @@ def test_tfidf_has_no_place_in_transformers(copy: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_sentence_transformers_gives_the_same_probabilities(head_model: fewtune.Model, tmp_path: Path) -> None:
+def test_sentence_transformers_gives_about_the_same_probabilities(head_model: fewtune.Model, tmp_path: Path) -> None:
     sentence_transformers = pytest.importorskip("sentence_transformers")
     export_bundle(head_model.bundle, tmp_path / "hf", form="hf")
     texts = ["Where is my parcel?", "我想换一个登录邮箱", "word " * 700]
     logits = sentence_transformers.SentenceTransformer(str(tmp_path / "hf"), device="cpu").encode(texts)
     exps = np.exp(logits - logits.max(axis=1, keepdims=True))
-    np.testing.assert_allclose(exps / exps.sum(axis=1, keepdims=True), head_model.predict_proba(texts), atol=1e-4)
+    # It computes in float32 where the bundle computes in 8-bit integers.
+    np.testing.assert_allclose(exps / exps.sum(axis=1, keepdims=True), head_model.predict_proba(texts), atol=0.02)
 
 
 def test_sizes_keep_the_promise(head_model: fewtune.Model) -> None:
