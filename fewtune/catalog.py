@@ -10,6 +10,7 @@ is found here; the groups are `fewtune.tasks`, `fewtune.encoders` and `fewtune.t
 
 from __future__ import annotations
 
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -29,6 +30,12 @@ def tasks() -> dict[str, Task]:
 
 def encoders() -> dict[str, TextEncoder]:
     """Every text encoder that has a name of its own, cheapest first."""
+    return dict(_encoders())
+
+
+@cache
+def _encoders() -> dict[str, TextEncoder]:
+    # Kept for the process: an encoder that one fit has opened is open for the next.
     return {encoder.info.name: encoder for encoder in (MiniLM(), MultilingualE5(), *_plugins("encoders"))}
 
 

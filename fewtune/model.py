@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import numpy as np
 
 from fewtune import catalog, pipeline
 from fewtune.bundle.manifest import scores_from_json
+from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
-from fewtune.runtime import open_bundle
+from fewtune.runtime import open_runtime
+from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.types import FitResult, FloatArray, Scores
 
 
@@ -43,9 +46,16 @@ class Model:
             BundleError: there is none, or a file is missing or altered.
         """
         self.bundle = folder
-        self.manifest, self._runtime = open_bundle(folder, threads=threads)
+        self.manifest = read_manifest(folder)
+        verify(folder, self.manifest)
+        self._threads = threads
         self.result: FitResult | None = None
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
+
+    @cached_property
+    def _runtime(self) -> TextClassifierRuntime:
+        """The graphs, opened at the first prediction."""
+        return open_runtime(self.bundle, self.manifest, threads=self._threads)
 
     def __repr__(self) -> str:
         """Task, method and place."""

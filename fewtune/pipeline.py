@@ -27,7 +27,7 @@ from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
 from fewtune.types import Dataset, Finding, FitResult, LeftOut, Resampling, Scores
 
-_PARITY_TEXTS = 64
+_PARITY_TEXTS = 32
 _PARITY_TOLERANCE = 1e-4
 _LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "tokenizers")
 

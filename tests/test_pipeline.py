@@ -12,9 +12,9 @@ import pytest
 
 import fewtune
 from fewtune import catalog, pipeline
+from fewtune.backbones.text_encoder import TextEncoder
 from fewtune.errors import DataError, OutputError, RecipeError
 from fewtune.recipe import Recipe, make_recipe, parse_setting, read_recipe, write_recipe
-from fewtune.runtime.text_graph import TextGraph
 from tests.conftest import needs_encoder
 
 Pairs = list[tuple[str, str]]
@@ -67,16 +67,15 @@ def test_the_bundles_recipe_makes_the_same_model(csv_file: Path, tmp_path: Path)
 
 @needs_encoder
 def test_each_text_passes_the_encoder_once(tickets: Pairs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Over folds, repeats, trials and the final fit; the cost probe and the parity check aside."""
+    """Over folds, repeats, trials, the final fit and the reference of the parity check."""
     seen: list[str] = []
-    run = TextGraph.run
+    encode = TextEncoder.features
 
-    def counting(self: TextGraph, texts: Sequence[str], output: str, **options: object) -> np.ndarray:
-        if output == "features" and options.get("step") is not None:
-            seen.extend(texts)
-        return run(self, texts, output, **options)  # type: ignore[arg-type]
+    def counting(self: TextEncoder, texts: Sequence[str], **options: object) -> np.ndarray:
+        seen.extend(texts)
+        return encode(self, texts, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(TextGraph, "run", counting)
+    monkeypatch.setattr(TextEncoder, "features", counting)
     fewtune.fit(tickets, method="head", model="multilingual-e5-small", out=tmp_path / "out")
     assert sorted(text for text in seen if text in dict(tickets)) == sorted(text for text, _ in tickets)
 

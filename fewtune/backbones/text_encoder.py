@@ -15,6 +15,9 @@ from fewtune.backbones.bert_onnx import BertWeights, Pooling, encoder_graph
 from fewtune.backbones.embedded import E5File, package_folder
 from fewtune.errors import MissingExtraError, RecipeError
 from fewtune.interfaces import Backbone, ModelInfo
+from fewtune.progress import Step
+from fewtune.runtime.text_graph import TextGraph
+from fewtune.types import FloatArray
 
 _TOKENIZER_FILES = (
     "tokenizer.json",
@@ -61,6 +64,16 @@ class TextEncoder(Backbone):
     def files(self) -> EncoderFiles:
         """`load`, once."""
         return self.load()
+
+    def features(self, texts: Sequence[str], *, threads: int, step: Step | None = None) -> FloatArray:
+        """(n, width) vectors of n texts; the graph stays open for the next call."""
+        if threads not in self._sessions:
+            self._sessions[threads] = TextGraph(self.files.graph, self.files.tokenizer_json, threads=threads)
+        return self._sessions[threads].run(texts, "features", step=step)
+
+    @cached_property
+    def _sessions(self) -> dict[int, TextGraph]:
+        return {}
 
     @cached_property
     def fingerprint(self) -> str:

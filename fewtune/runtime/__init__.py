@@ -25,6 +25,15 @@ def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, TextClassi
     """
     manifest = read_manifest(folder)
     verify(folder, manifest)
+    return manifest, open_runtime(folder, manifest, threads=threads)
+
+
+def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> TextClassifierRuntime:
+    """Open the graphs of a bundle that has been verified.
+
+    Raises:
+        BundleError: its task is not known here, or a graph cannot be opened.
+    """
     runtime = _RUNTIMES.get(manifest.task)
     if runtime is None:
         raise BundleError(
@@ -32,4 +41,4 @@ def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, TextClassi
             where=str(folder),
             how="Upgrade fewtune: pip install --upgrade fewtune",
         )
-    return manifest, runtime(folder, manifest, threads=threads or usable_cores())
+    return runtime(folder, manifest, threads=threads or usable_cores())

@@ -21,7 +21,6 @@ from fewtune.backbones.text_encoder import TextEncoder
 from fewtune.data.language import main_languages
 from fewtune.interfaces import Candidate, Fitted, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
-from fewtune.runtime.text_graph import TextGraph
 from fewtune.tune.cache import TrunkCache
 from fewtune.tune.cross_fit import cross_fit
 from fewtune.tune.linear_head import STRENGTHS, LinearHead, class_indices, fit_linear_heads
@@ -100,10 +99,10 @@ class HeadCandidate(Candidate):
         del resampling
         texts = sorted({example.input for example in dataset}, key=lambda text: (len(text), text))
         sample = texts[:: max(1, len(texts) // _PROBE_TEXTS)]
-        graph = self._open(run)
-        graph.run(sample[:2], "features")  # the first run pays for allocations that later ones reuse
+        # The first run opens the graph and pays for allocations that later ones reuse.
+        self._encoder.features(sample[:2], threads=run.threads)
         started = time.perf_counter()
-        graph.run(sample, "features")
+        self._encoder.features(sample, threads=run.threads)
         seconds = time.perf_counter() - started
         longest = 4 * self._encoder.files.max_tokens
         characters = [sum(min(len(text), longest) for text in some) + 1 for some in (texts, sample)]
@@ -196,16 +195,10 @@ class HeadCandidate(Candidate):
         cache = TrunkCache(run.work / "features", self._encoder.fingerprint)
         return cache.rows(
             texts,
-            lambda missing, step: self._open(run).run(missing, "features", step=step),
+            lambda missing, step: self._encoder.features(missing, threads=run.threads, step=step),
             progress=run.progress,
             name=f"Encode {what} with {self.model}",
         )
-
-    def _open(self, run: RunContext) -> TextGraph:
-        if "_graph" not in self.__dict__:
-            files = self._encoder.files
-            self._graph = TextGraph(files.graph, files.tokenizer_json, threads=run.threads)
-        return self._graph
 
 
 def _label_texts(labels: Sequence[str]) -> list[str]:
