@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -152,6 +152,20 @@ def load(folder: str | Path, *, threads: int = 0) -> Model:
         BundleError: there is no bundle, or a file of it is missing or altered.
     """
     return Model(Path(folder), threads=threads)
+
+
+def load_files(files: Mapping[str, bytes], *, threads: int = 0) -> Model:
+    """Open a bundle whose files are in memory; it lives in a temporary folder that goes with the model.
+
+    Raises:
+        BundleError: a file is missing or altered.
+    """
+    folder = tempfile.TemporaryDirectory(prefix="fewtune-")
+    for name, content in files.items():
+        (Path(folder.name) / name).write_bytes(content)
+    model = load(folder.name, threads=threads)
+    model._temporary = folder
+    return model
 
 
 def fit(

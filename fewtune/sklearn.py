@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.validation import check_is_fitted
 
 from fewtune.bundle.read import read_manifest
-from fewtune.model import Model, fit, load
+from fewtune.model import Model, fit, load_files
 from fewtune.types import FloatArray
 
 
@@ -100,10 +99,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     def _opened(self) -> Model:
         """The model; in a copy of this estimator it is opened anew from the bundle's files."""
         if self._model is None:
-            with tempfile.TemporaryDirectory(prefix="fewtune-") as folder:
-                for name, content in self._files.items():
-                    (Path(folder) / name).write_bytes(content)
-                self._model = load(folder, threads=self.threads)
+            self._model = load_files(self._files, threads=self.threads)
         return self._model
 
     def __getstate__(self) -> dict[str, Any]:
