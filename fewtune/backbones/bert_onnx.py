@@ -71,6 +71,7 @@ class _Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, np.ndarray] = {}
         self._quantised: dict[str, tuple[str, str]] = {}
+        self._shapes: dict[int, str] = {}
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node and return its output's name."""
@@ -108,21 +109,28 @@ class _Graph:
         blocks = self.op("Mul", centred, self.op("Cast", scales, to=_FLOAT))
         return self.op("Reshape", blocks, self.constant(f"{name}.row_shape", [0, 0, table.shape[1]]))
 
-    def quantised(self, hidden: str) -> tuple[str, str]:
-        """Rows (batch, tokens, width) as uint8 round 128, and the scale of each (batch, tokens, 1)."""
+    def quantised(self, hidden: str, width: int) -> tuple[str, str]:
+        """Hidden states (batch, tokens, width) as rows of uint8 round 128, and each row's scale (rows, 1)."""
         if hidden not in self._quantised:
-            largest = self.op("ReduceMax", self.op("Abs", hidden), self.constant("int8.axis", [-1]), keepdims=1)
-            scale = self.op("Mul", largest, self.constant("int8.step", 1 / 127, np.float32))
-            scale = self.op("Max", scale, self.constant("int8.tiny", 1e-8, np.float32))
-            steps = self.op("Round", self.op("Div", hidden, scale))
-            shifted = self.op("Add", steps, self.constant("int8.shift", 128, np.float32))
-            self._quantised[hidden] = (self.op("Cast", shifted, to=_UINT8), scale)
+            rows = self.op("Reshape", hidden, self.constant(f"rows_of_{width}", [-1, width]))
+            largest = self.op("ReduceMax", self.op("Abs", rows), self.constant("int8.axis", [1]), keepdims=0)
+            step = self.op("Mul", largest, self.constant("int8.step", 1 / 127, np.float32))
+            scale = self.op("Max", step, self.constant("int8.tiny", 1e-8, np.float32))
+            zeros = self.op("Expand", self.constant("int8.zero", 128, np.uint8), self.op("Shape", scale))
+            steps = self.op("QuantizeLinear", rows, scale, zeros, axis=0)
+            self._quantised[hidden] = (steps, self.op("Reshape", scale, self.constant("column", [-1, 1])))
         return self._quantised[hidden]
+
+    def by_token(self, rows: str, width: int) -> str:
+        """Rows (batch x tokens, width) as (batch, tokens, width) again."""
+        if width not in self._shapes:
+            ends = self.constant(f"ends_with_{width}", [width])
+            self._shapes[width] = self.op("Concat", self.op("Shape", "input_ids"), ends, axis=0)
+        return self.op("Reshape", rows, self._shapes[width])
 
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT, spelled out to keep onnx out of this module's import
-_UINT8, _INT64 = 2, 7
-
+_INT64 = 7
 
 Pooling = Literal["mean", "cls"]
 
@@ -214,14 +222,14 @@ def _linear(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
     processors that have no VNNI instructions, which would saturate beyond.
     """
     steps, scales = _quantise(weights.tensors[f"{name}.weight"])
-    rounded, token_scale = graph.quantised(hidden)
+    width, inner = steps.shape
+    rounded, token_scale = graph.quantised(hidden, inner)
     matrix = graph.constant(f"{name}.weight.int8", steps.T, np.int8)
-    sums = graph.op(
-        "Cast", graph.op("MatMulInteger", rounded, matrix, graph.constant("int8.zero", 128, np.uint8)), to=_FLOAT
-    )
+    sums = graph.op("MatMulInteger", rounded, matrix, graph.constant("int8.zero", 128, np.uint8))
     channel_scale = graph.constant(f"{name}.weight.int8_scales", scales, np.float32)
-    product = graph.op("Mul", graph.op("Mul", sums, token_scale), channel_scale)
-    return graph.op("Add", product, graph.constant(f"{name}.bias", weights.tensors[f"{name}.bias"], np.float32))
+    product = graph.op("Mul", graph.op("Mul", graph.op("Cast", sums, to=_FLOAT), token_scale), channel_scale)
+    bias = graph.constant(f"{name}.bias", weights.tensors[f"{name}.bias"], np.float32)
+    return graph.by_token(graph.op("Add", product, bias), width)
 
 
 def _quantise(weight: Weight) -> tuple[np.ndarray, np.ndarray]:

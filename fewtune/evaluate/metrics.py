@@ -17,7 +17,7 @@ from fewtune.types import FloatArray, IntArray, Score, Scores
 
 _BINS = 10
 _DRAWS = 1000
-_BOOTSTRAPS = 400
+_BOOTSTRAPS = 200
 _JEFFREYS = 0.5
 
 
