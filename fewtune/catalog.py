@@ -19,7 +19,12 @@ from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tasks.text_classification import TextClassification
+from fewtune.tune.blend import BlendTuner
+from fewtune.tune.contrastive import ContrastiveTuner
+from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
+from fewtune.tune.lora import LoraTuner
+from fewtune.tune.partial import PartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
 
@@ -46,7 +51,14 @@ def tuners(recipe: Recipe) -> dict[str, Tuner]:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
     chosen = list(encoders().values()) if recipe.model == "auto" else [find_encoder(recipe.model)]
-    return {tuner.name: tuner for tuner in (TfidfTuner(), HeadTuner(chosen), *_plugins("tuners"))}
+    single: list[Tuner] = [TfidfTuner(), HeadTuner(chosen), ContrastiveTuner(chosen)]
+    single += [PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen), *_plugins("tuners")]
+    return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
+
+
+def stand_ins(recipe: Recipe, task: Task) -> list[Tuner]:
+    """What is delivered where the tuned rungs that were asked for could not be had: the frozen encoder."""
+    return [] if recipe.method in ("auto", HeadTuner.name) else [tuners(recipe)[HeadTuner.name]]
 
 
 def models() -> list[ModelInfo]:
@@ -99,6 +111,8 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
     for name, value in recipe.settings.items():
         if name not in allowed:
             raise RecipeError(f"There is no hyper-parameter {name!r}.", where="--set", how=nearest(name, allowed))
+        if name == "members":  # a blend's own; it checks them itself
+            continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])
     if recipe.settings.get("C") == 0:

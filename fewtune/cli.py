@@ -49,7 +49,9 @@ def fit(
     group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled data to score the finished model on.")] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
-    method: Annotated[str | None, typer.Option(help="auto, tfidf or head. [default: auto]")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="auto, tfidf, head, contrastive, partial, lora or full. [default: auto]")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Time to spend, such as 90s, 5m, 2h. [default: 5m]")] = None,
     seed: Annotated[int | None, typer.Option(help="Where all randomness comes from. [default: 0]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,

@@ -42,7 +42,7 @@ def run_demo(folder: Path, *, progress: Progress) -> tuple[FitResult, list[Answe
         for name in ("tickets.csv", "tickets-test.csv"):
             with (files("fewtune") / "sample" / name).open("rb") as source, (folder / name).open("wb") as copy:
                 shutil.copyfileobj(source, copy)
-    recipe = Recipe(data=str(folder / "tickets.csv"), test=str(folder / "tickets-test.csv"))
+    recipe = Recipe(data=str(folder / "tickets.csv"), test=str(folder / "tickets-test.csv"), budget="45s")
     result = pipeline.fit(recipe, out=folder / "tickets.fewtune", overwrite=True, progress=progress)
     model = load(result.bundle)
     answers = [

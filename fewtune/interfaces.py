@@ -8,6 +8,7 @@ Tuner       a way to learn from few labels; offers candidates, the rungs of the 
 from __future__ import annotations
 
 import hashlib
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from fewtune.journal import Journal
 from fewtune.progress import Progress, SilentProgress
 from fewtune.types import Dataset, Finding, FloatArray, Graph, IntArray, LeftOut, Resampling, Scores
 
@@ -32,18 +34,32 @@ class RunContext:
         seed: the run's seed; use `generator`, never the seed itself.
         threads: how many threads a computation may use.
         progress: where progress is shown.
+        journal: what was decided and computed so far.
+        budget_seconds: what the run may take, on the journal's clock.
     """
 
     work: Path
     seed: int = 0
     threads: int = 1
     progress: Progress = field(default_factory=SilentProgress)
+    journal: Journal = field(default_factory=Journal)
+    budget_seconds: float = math.inf
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the budget; below 0 where it is overdrawn."""
+        return self.budget_seconds - self.journal.elapsed
 
     def generator(self, *unit: object) -> np.random.Generator:
         """A random generator of the unit's own (rung, fold, epoch): order of work changes nothing."""
-        name = "\x1f".join(str(part) for part in (self.seed, *unit))
-        digest = hashlib.sha256(name.encode()).digest()
-        return np.random.default_rng(np.frombuffer(digest, dtype=np.uint32))
+        return np.random.default_rng(np.frombuffer(self._digest(unit), dtype=np.uint32))
+
+    def seed_of(self, *unit: object) -> int:
+        """A seed of the unit's own, for what has its own generator; 0 to 2^63 - 1."""
+        return int.from_bytes(self._digest(unit)[:8], "little") >> 1
+
+    def _digest(self, unit: tuple[object, ...]) -> bytes:
+        return hashlib.sha256("\x1f".join(str(part) for part in (self.seed, *unit)).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,24 +134,71 @@ class Fitted:
     seconds: float
 
 
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What a candidate will take, in seconds.
+
+    Attributes:
+        once: before the first fold: encoding, say.
+        each: for every fold.
+        final: for `fit`, when the folds are done.
+    """
+
+    once: float
+    each: float
+    final: float
+
+    def of(self, folds: int) -> float:
+        """Everything, with so many folds."""
+        return self.once + folds * self.each + self.final
+
+
+@dataclass(frozen=True, slots=True)
+class Prior:
+    """What other data sets taught of a kind of rung: its log loss beside that of a cheaper rung.
+
+    Attributes:
+        over: name of the cheaper rung.
+        mean, sd: of the natural logarithm of the ratio of the two losses; below 0 is better.
+    """
+
+    over: str
+    mean: float
+    sd: float
+
+
+class TuningError(Exception):
+    """A rung that cannot be had: its loss diverged, say. The ladder leaves it out and goes on."""
+
+
 class Candidate(ABC):
-    """One rung that the ladder may try."""
+    """One rung that the ladder may try.
+
+    Attributes:
+        name: of the rung, e.g. "head:multilingual-e5-small".
+        method, model: the tuner's name, and the backbone's.
+        prior: what to expect of it before it is tried; None: nothing but what the folds say.
+    """
 
     name: str
     method: str
     model: str
+    prior: Prior | None = None
 
     @abstractmethod
-    def predict_seconds(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> float | None:
-        """What `cross_fit` and `fit` will take together; None where it is not worth foreseeing."""
+    def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
+        """What it will take; None where it is not worth foreseeing. Raises TuningError where it cannot be had."""
 
     @abstractmethod
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
-        """Fit on every fold, for every setting tried."""
+        """Fit on every fold, for every setting tried. Raises TuningError where it cannot be had."""
 
     @abstractmethod
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
-        """Fit on all of the data with the chosen settings."""
+        """Fit on all of the data with the chosen settings.
+
+        The ladder adds `temperature` to a trial's own settings: logits are to be divided by it.
+        """
 
 
 class Tuner(ABC):

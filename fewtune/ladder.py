@@ -1,22 +1,40 @@
 """Which rungs are tried, in what order, until when, and which of them is taken.
 
-Cheapest first. A rung is started only if what it is foreseen to take is left of the budget; the
-first one always is. All are scored on the same folds, and the trial of least out-of-fold log loss
-is taken: with few examples accuracy moves in steps too coarse to choose by.
+Cheapest first: what needs no training, then the tuned rung that promises most. A rung is started
+only if what it is foreseen to take is left of the budget; the first one always is. All are scored on
+the same folds, the dearer ones on fewer of them, and the one of least expected log loss is taken:
+with few examples accuracy moves in steps too coarse to choose by.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from statistics import NormalDist
+from typing import Any
 
-import numpy as np
-
+from fewtune.evaluate.calibration import cross_calibrated, out_of_fold_temperature, rescaled
 from fewtune.evaluate.metrics import Outcome
-from fewtune.evaluate.selection import selection_optimism
-from fewtune.interfaces import Candidate, RunContext, Task, Trial
-from fewtune.types import Dataset, LeftOut, Resampling, Rung
+from fewtune.evaluate.selection import Choice, Contender, choose, selection_optimism
+from fewtune.interfaces import Candidate, Cost, Prior, RunContext, Task, Trial, TuningError
+from fewtune.tune.blend import BlendCandidate, Member
+from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
+
+# Rungs that are not expected to lose at least this share of the best one's loss less are not tried.
+_LEAST_PROMISE = 0.01
+# Share of the budget that all repeats of a rung may take, and that one fold of a whole repeat may.
+_REPEATS_SHARE = 1 / 6
+_FOLD_SHARE = 1 / 10
+# What was foreseen is exceeded now and then: so much room is kept.
+_ROOM = 1.25
+# Blends lose little less than the better member, but seldom more (benchmarks/README.md).
+_BLEND_GAIN = (-0.04, 0.06)
+_BLENDED = 3
+# How like the gains are that one method brings to two backbones on the same data: their correlation.
+_SHARED = 0.7
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +45,9 @@ class Climb:
         rungs: those tried, in order.
         left_out: those not tried, with the reason.
         winner: the candidate that was taken.
-        trial: its trial that was taken.
+        trial: its trial that was taken, with the temperature of its logits; its answers are calibrated.
+        place: of the winner among the rungs.
+        resampling: the folds that the winner was scored on.
         optimism: metric to what the choice among all trials adds to its plain value.
     """
 
@@ -35,7 +55,20 @@ class Climb:
     left_out: tuple[LeftOut, ...]
     winner: Candidate
     trial: Trial
+    place: int
+    resampling: Resampling
     optimism: dict[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class _Tried:
+    candidate: Candidate
+    trials: tuple[Trial, ...]
+    contender: Contender
+    resampling: Resampling
+    seconds: float
+    predicted: float | None
+    final_seconds: float
 
 
 def climb(
@@ -45,61 +78,223 @@ def climb(
     task: Task,
     run: RunContext,
     *,
-    deadline: float,
+    temperature: float | None = None,
 ) -> Climb:
-    """Try candidates until the budget is spent.
+    """Try candidates until the budget is spent or nothing promises more.
 
     Args:
         candidates: cheapest first; at least one.
         dataset, resampling, task: what is learnt, and how it is scored.
-        run: threads, progress, caches.
-        deadline: on the clock of `time.monotonic`, when the budget is spent.
+        run: threads, progress, caches, journal and budget.
+        temperature: what logits are divided by; None: found from the out-of-fold answers of each trial.
+
+    Raises:
+        TuningError: not one candidate could be had.
     """
-    rungs: list[Rung] = []
-    left_out: list[LeftOut] = []
-    tried: list[tuple[Candidate, Trial, Outcome]] = []
     targets = task.targets(dataset, dataset.labels)
-    for candidate in candidates:
-        # The first rung is started whatever it takes, so nothing need be foreseen of it.
-        predicted = candidate.predict_seconds(dataset, resampling, run) if tried else None
-        left = deadline - time.monotonic()
-        if tried and predicted is not None and predicted > left:
-            left_out.append(LeftOut(candidate.name, _too_long(predicted, left)))
-            continue
-        started = time.monotonic()
-        trials = candidate.cross_fit(dataset, resampling, run)
-        outcomes = [Outcome(targets, trial.log_probs, resampling.groups) for trial in trials]
-        best = int(np.argmin([_loss(outcome) for outcome in outcomes]))
-        scores = task.score(
-            dataset, dataset.labels, trials[best].log_probs, resampling.groups, how=f"out of fold: {resampling.name}"
+    tried: list[_Tried] = []
+    left_out: list[LeftOut] = []
+    waiting = list(candidates)
+    while waiting:
+        candidate = _next(waiting, tried)
+        waiting.remove(candidate)
+        reason = _without_promise(candidate, tried) or _try(
+            candidate, dataset, resampling, targets, tried, run, temperature
         )
-        seconds = time.monotonic() - started
-        rungs.append(
-            Rung(
-                candidate.name,
-                candidate.method,
-                candidate.model,
-                trials[best].settings,
-                scores,
-                _loss(outcomes[best]),
-                seconds,
-                predicted,
-            )
-        )
-        tried += [(candidate, trial, outcome) for trial, outcome in zip(trials, outcomes, strict=True)]
-    chosen = int(np.argmin([_loss(outcome) for _, _, outcome in tried]))
-    winner, trial, _ = tried[chosen]
-    optimism = selection_optimism([outcome for _, _, outcome in tried], run.generator("selection"))
-    return Climb(tuple(rungs), tuple(left_out), winner, trial, optimism)
+        if reason:
+            left_out.append(LeftOut(candidate.name, reason))
+    if not tried:
+        raise TuningError("; ".join(f"{some.name}: {some.why}" for some in left_out))
+    for blend in _blends(tried, run):
+        _try(blend, dataset, resampling, targets, tried, run, temperature)
+    contenders = [some.contender for some in tried]
+    choice = choose(contenders)
+    optimism = selection_optimism(contenders, run.generator("selection"))
+    scored = [_calibrated(some, choice.trials[i], targets, run) for i, some in enumerate(tried)]
+    rungs = [
+        _rung(some, trial, expected, dataset, task)
+        for some, trial, expected in zip(tried, scored, choice.expected, strict=True)
+    ]
+    taken = tried[choice.best]
+    return Climb(
+        rungs=tuple(rungs),
+        left_out=tuple(left_out),
+        winner=taken.candidate,
+        trial=scored[choice.best],
+        place=choice.best,
+        resampling=taken.resampling,
+        optimism=optimism,
+    )
 
 
-def _loss(outcome: Outcome) -> float:
-    return float(np.nanmean(outcome.losses))
+def _next(waiting: Sequence[Candidate], tried: Sequence[_Tried]) -> Candidate:
+    """The first of which nothing is known beforehand; when there is none left, the one that promises most."""
+    unknown = [candidate for candidate in waiting if candidate.prior is None]
+    return unknown[0] if unknown else max(waiting, key=lambda candidate: _promise(candidate, tried))
 
 
-def _too_long(predicted: float, left: float) -> str:
-    minutes = max(1, round((predicted + 30) / 60))
+def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
+    """How much less than the best so far it is expected to lose, as a share of the best one's loss.
+
+    Expected improvement (Jones, Schonlau & Welch 1998) under the prior: infinite where the rung that
+    the prior speaks of was not tried.
+    """
+    prior = _informed(candidate, tried)
+    place = _place(prior, tried)
+    if prior is None or place is None:
+        return math.inf
+    expected = choose([some.contender for some in tried]).expected
+    best, over = min(expected), expected[place]
+    mean = math.log(max(over, 1e-12)) + prior.mean
+    z = (math.log(max(best, 1e-12)) - mean) / prior.sd
+    normal = NormalDist()
+    return normal.cdf(z) - math.exp(mean + prior.sd**2 / 2) * normal.cdf(z - prior.sd) / max(best, 1e-12)
+
+
+def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
+    """A candidate's prior, after what the same method gave on another backbone with this data."""
+    prior = candidate.prior
+    expected = choose([some.contender for some in tried]).expected if tried else ()
+    gains = [
+        math.log(max(expected[i], 1e-12) / max(expected[some.contender.over], 1e-12))
+        for i, some in enumerate(tried)
+        if some.candidate.method == candidate.method and some.contender.over is not None
+    ]
+    if prior is None or not gains:
+        return prior
+    mean = prior.mean + _SHARED * (sum(gains) / len(gains) - prior.mean)
+    return Prior(prior.over, mean, prior.sd * math.sqrt(1 - _SHARED**2))
+
+
+def _place(prior: Prior | None, tried: Sequence[_Tried]) -> int | None:
+    names = [some.candidate.name for some in tried]
+    return names.index(prior.over) if prior is not None and prior.over in names else None
+
+
+def _without_promise(candidate: Candidate, tried: Sequence[_Tried]) -> str:
+    if not tried or _promise(candidate, tried) >= _LEAST_PROMISE:
+        return ""
+    return "after what the other rungs gave, it promises no more than they do"
+
+
+def _try(
+    candidate: Candidate,
+    dataset: Dataset,
+    resampling: Resampling,
+    targets: IntArray,
+    tried: list[_Tried],
+    run: RunContext,
+    temperature: float | None,
+) -> str:
+    """Score a candidate on as many of the folds as the budget allows; the reason, where it was not to be."""
+    try:
+        plan = run.journal.once(f"plan of {candidate.name}", lambda: _plan(candidate, dataset, resampling, tried, run))
+    except TuningError as error:
+        return str(error)
+    if plan["why"]:
+        return plan["why"]
+    some = resampling.first(plan["folds"])
+    started = time.monotonic()
+    try:
+        fitted = candidate.cross_fit(dataset, some, run)
+    except TuningError as error:
+        return str(error)
+    seconds = run.journal.once(f"seconds of {candidate.name}", lambda: time.monotonic() - started)
+    trials = tuple(_with_temperature(trial, targets, temperature) for trial in fitted)
+    outcomes = tuple(Outcome(targets, trial.log_probs, resampling.groups) for trial in trials)
+    prior = _informed(candidate, tried)
+    place = _place(prior, tried)
+    contender = (
+        Contender(outcomes) if prior is None or place is None else Contender(outcomes, place, prior.mean, prior.sd)
+    )
+    tried.append(_Tried(candidate, trials, contender, some, seconds, plan["predicted"], plan["final"]))
+    return ""
+
+
+def _plan(
+    candidate: Candidate, dataset: Dataset, resampling: Resampling, tried: Sequence[_Tried], run: RunContext
+) -> dict[str, Any]:
+    """How many folds a candidate gets, what they are foreseen to take, or why it is not tried."""
+    everything = len(resampling.splits)
+    # The first rung is started whatever it takes, so nothing need be foreseen of it; a tuned one is never that cheap.
+    cost = None if not tried and candidate.prior is None else candidate.foresee(dataset, run)
+    if cost is None:
+        return {"folds": everything, "predicted": None, "final": 0.0, "why": ""}
+    # Whatever is taken in the end has to be tuned on everything: its time is not to be spent on folds.
+    reserve = max((some.final_seconds for some in tried), default=0.0)
+    left = run.seconds_left - reserve
+    for folds in _choices(cost, resampling, run):
+        if _ROOM * cost.of(folds) <= left:
+            return {
+                "folds": folds,
+                "predicted": cost.once + folds * cost.each,
+                "final": cost.final,
+                "why": "",
+            }
+    return {"folds": 0, "predicted": None, "final": 0.0, "why": _too_long(cost.of(1), left)}
+
+
+def _choices(cost: Cost, resampling: Resampling, run: RunContext) -> Iterator[int]:
+    """Numbers of folds that go with what one takes: all repeats, one repeat, a hold-out."""
+    everything = len(resampling.splits)
+    if everything * cost.each <= _REPEATS_SHARE * run.budget_seconds:
+        yield everything
+    if cost.each <= _FOLD_SHARE * run.budget_seconds:
+        yield resampling.folds
+    yield 1
+
+
+def _with_temperature(trial: Trial, targets: IntArray, given: float | None) -> Trial:
+    """A trial with calibrated answers, and the temperature that calibrates them among its settings."""
+    temperature = out_of_fold_temperature(trial.log_probs, targets) if given is None else given
+    return Trial({**trial.settings, "temperature": temperature}, rescaled(trial.log_probs, temperature))
+
+
+def _calibrated(tried: _Tried, chosen: int, targets: IntArray, run: RunContext) -> Trial:
+    """The chosen trial with answers that each were calibrated by others'."""
+    trial = tried.trials[chosen]
+    plain = rescaled(trial.log_probs, 1 / float(trial.settings["temperature"]))
+    generator = run.generator("calibration", tried.candidate.name)
+    return replace(trial, log_probs=cross_calibrated(plain, targets, tried.resampling.groups, generator))
+
+
+def _rung(tried: _Tried, trial: Trial, expected: float, dataset: Dataset, task: Task) -> Rung:
+    groups = tried.resampling.groups
+    how = f"out of fold: {tried.resampling.name}"
+    return Rung(
+        name=tried.candidate.name,
+        method=tried.candidate.method,
+        model=tried.candidate.model,
+        settings=trial.settings,
+        scores=task.score(dataset, dataset.labels, trial.log_probs, groups, how=how),
+        expected_log_loss=expected,
+        seconds=tried.seconds,
+        predicted_seconds=tried.predicted,
+        resampling=tried.resampling.name,
+    )
+
+
+def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate]:
+    """Pairs of the best rungs; those whose tuning on everything fits the rest of the budget."""
+    choice = choose([some.contender for some in tried])
+    order = sorted(range(len(tried)), key=lambda i: choice.expected[i])[:_BLENDED]
+    for better, other in combinations(order, 2):
+        final = tried[better].final_seconds + tried[other].final_seconds
+        name = f"{tried[better].candidate.name} + {tried[other].candidate.name}"
+        if run.journal.once(f"room for {name}", lambda final=final: _ROOM * final <= run.seconds_left):
+            members = (_member(tried[better], better, choice), _member(tried[other], other, choice))
+            yield BlendCandidate(members, prior=Prior(tried[better].candidate.name, *_BLEND_GAIN))
+
+
+def _member(tried: _Tried, place: int, choice: Choice) -> Member:
+    trial = tried.trials[choice.trials[place]]
+    log_probs: FloatArray = trial.log_probs
+    return Member(tried.candidate, trial.settings, log_probs)
+
+
+def _too_long(seconds: float, left: float) -> str:
+    minutes = max(1, math.ceil((seconds * _ROOM - left) / 60))
     return (
-        f"it would take about {predicted:.0f} s, and {max(0, left):.0f} s of the budget were left; "
-        f"a longer --budget, by about {minutes} min, tries it"
+        f"it would take about {seconds:.0f} s, and {max(0, left):.0f} s of the budget were left; "
+        f"a --budget longer by about {minutes} min tries it"
     )

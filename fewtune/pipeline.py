@@ -6,7 +6,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,18 +19,30 @@ from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, sc
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
 from fewtune.data.check import check_language
 from fewtune.errors import DataError, InternalError, RecipeError, UserError
-from fewtune.interfaces import Fitted, RunContext, Task
+from fewtune.interfaces import Candidate, Fitted, RunContext, Task, Tuner, TuningError
+from fewtune.journal import Journal
 from fewtune.ladder import Climb, climb
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
 from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
-from fewtune.types import Dataset, Finding, FitResult, LeftOut, Resampling, Scores
+from fewtune.types import Dataset, Finding, FitResult, LeftOut, Rung, Scores
 
 _PARITY_TEXTS = 32
 _PARITY_TOLERANCE = 1e-4
-_LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "scipy", "tokenizers")
+_LIBRARIES = (
+    "numpy",
+    "onnx",
+    "onnxruntime",
+    "scikit-learn",
+    "scipy",
+    "tokenizers",
+    "torch",
+    "transformers",
+    "lightning",
+    "peft",
+)
 
 
 def fit(
@@ -61,19 +74,14 @@ def fit(
     tuners = catalog.find_tuners(recipe, task)
     dataset, test, findings = _read_and_check(task, recipe, source)
     threads = recipe.threads or usable_cores()
-    run = RunContext(_open_work(out, recipe, dataset, resume), recipe.seed, threads, progress or SilentProgress())
+    run = _open_run(out, recipe, dataset, threads, resume, progress or SilentProgress())
     with output_errors(run.work):
-        offers = [tuner.candidates(dataset, recipe) for tuner in tuners]
-        candidates = [candidate for found, _ in offers for candidate in found]
-        not_offered = tuple(reason for _, left_out in offers for reason in left_out)
-        if not candidates:
-            raise _nothing_to_try(not_offered)
-        resampling = task.resample(dataset, run)
-        climbed = climb(candidates, dataset, resampling, task, run, deadline=started + recipe.budget_seconds)
+        climbed, not_offered = _climb(tuners, dataset, recipe, task, run)
         fitted = climbed.winner.fit(dataset, climbed.trial.settings, run)
-        scores = _evaluate(task, dataset, test, resampling, climbed, fitted)
+        rungs = _with_tune_seconds(climbed, fitted)
+        scores = _evaluate(task, dataset, test, climbed, fitted)
         resolved = _resolved(recipe, task, climbed, threads)
-        manifest = _manifest(task, dataset, resolved, resampling, climbed, not_offered, fitted, scores, started)
+        manifest = _manifest(task, dataset, resolved, climbed, rungs, not_offered, fitted, scores, started)
         built = run.work / "bundle"
         write_bundle(
             built,
@@ -94,7 +102,7 @@ def fit(
         labels=dataset.labels,
         scores=scores,
         primary_metric=task.primary_metric,
-        rungs=climbed.rungs,
+        rungs=rungs,
         left_out=not_offered + climbed.left_out,
         findings=tuple(findings),
         notes=dataset.notes,
@@ -148,40 +156,84 @@ def _nothing_to_try(not_offered: Sequence[LeftOut]) -> UserError:
     return RecipeError(f"There is nothing to try: {reasons}.", how="Use --method auto, or install what is missing.")
 
 
-def _open_work(out: Path, recipe: Recipe, dataset: Dataset, resume: bool) -> Path:
-    """The folder of the work in progress: fresh, or the interrupted run's if it was the same work."""
+def _climb(
+    tuners: Sequence[Tuner], dataset: Dataset, recipe: Recipe, task: Task, run: RunContext
+) -> tuple[Climb, tuple[LeftOut, ...]]:
+    """Climb the ladder; where not even the rungs asked for could be had, the frozen ones stand in for them."""
+    resampling = task.resample(dataset, run)
+    candidates, not_offered = _offers(tuners, dataset, recipe)
+    if not candidates:
+        raise _nothing_to_try(not_offered)
+    temperature = recipe.settings.get("temperature")
+    try:
+        return climb(candidates, dataset, resampling, task, run, temperature=temperature), not_offered
+    except TuningError as error:
+        stand_ins = catalog.stand_ins(recipe, task)
+        if not stand_ins:
+            raise RecipeError(f"Nothing could be tuned: {error}.", where=f"--method {recipe.method}") from None
+        run.progress.say(f"{recipe.method} was not to be had ({error}); the frozen encoder stands in for it")
+        missed = tuple(LeftOut(candidate.name, str(error)) for candidate in candidates)
+        instead, more = _offers(stand_ins, dataset, recipe)
+        return climb(instead, dataset, resampling, task, run, temperature=temperature), not_offered + missed + more
+
+
+def _offers(tuners: Sequence[Tuner], dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], tuple[LeftOut, ...]]:
+    offers = [tuner.candidates(dataset, recipe) for tuner in tuners]
+    candidates = [candidate for found, _ in offers for candidate in found]
+    return candidates, tuple(reason for _, left_out in offers for reason in left_out)
+
+
+def _open_run(
+    out: Path, recipe: Recipe, dataset: Dataset, threads: int, resume: bool, progress: Progress
+) -> RunContext:
+    """The work in progress: fresh, or the interrupted run's if it was the same work."""
     work = out.with_name(f"{out.name}.work")
     state = work / "run.json"
-    wanted = {"data_sha256": dataset.sha256, **recipe.model_dump(exclude={"data", "budget"})}
+    wanted = {
+        "fewtune_version": _version("fewtune"),
+        "data_sha256": dataset.sha256,
+        **recipe.model_dump(exclude={"data", "budget"}),
+        "threads": threads,
+    }
     if resume and state.is_file():
+        _check_same_work(state, wanted)
+    else:
+        with output_errors(work):
+            shutil.rmtree(work, ignore_errors=True)
+            work.mkdir(parents=True)
+            write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
+    return RunContext(work, recipe.seed, threads, progress, Journal(work), recipe.budget_seconds)
+
+
+def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:
+    anew = "Repeat its settings, or leave --resume out to start anew."
+    try:
         known = json.loads(state.read_text(encoding="utf-8"))
-        differs = [name for name in wanted if known.get(name) != wanted[name]]
-        if differs:
-            raise RecipeError(
-                f"The interrupted run differs in: {', '.join(differs)}.",
-                where=str(work),
-                how="Repeat its settings, or leave --resume out to start anew.",
-            )
-        return work
-    with output_errors(work):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
-    return work
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            f"What the interrupted run left cannot be read ({error}).", where=str(state), how=anew
+        ) from None
+    differs = [name for name in wanted if known.get(name) != wanted[name]]
+    if differs:
+        details = "; ".join(f"{name}: then {known.get(name)!r}, now {wanted[name]!r}" for name in differs)
+        raise RecipeError(f"The interrupted run differs in {details}.", where=str(state.parent), how=anew)
 
 
-def _evaluate(
-    task: Task, dataset: Dataset, test: Dataset | None, resampling: Resampling, climbed: Climb, fitted: Fitted
-) -> Scores:
+def _with_tune_seconds(climbed: Climb, fitted: Fitted) -> tuple[Rung, ...]:
+    rungs = list(climbed.rungs)
+    rungs[climbed.place] = replace(rungs[climbed.place], tune_seconds=fitted.seconds)
+    return tuple(rungs)
+
+
+def _evaluate(task: Task, dataset: Dataset, test: Dataset | None, climbed: Climb, fitted: Fitted) -> Scores:
     """On the test data where there is some; else out of fold, corrected for the choice among the trials."""
     if test is not None:
         log_probs = fitted.reference([example.input for example in test])
         how = f"on {len(test)} test examples ({test.source}) that chose nothing"
         return task.score(test, dataset.labels, log_probs, task.groups(test), how=how)
-    how = f"out of fold ({resampling.name}), corrected for the choice among what was tried"
-    return task.score(
-        dataset, dataset.labels, climbed.trial.log_probs, resampling.groups, how=how, optimism=climbed.optimism
-    )
+    how = f"out of fold ({climbed.resampling.name}), corrected for the choice among what was tried"
+    groups = climbed.resampling.groups
+    return task.score(dataset, dataset.labels, climbed.trial.log_probs, groups, how=how, optimism=climbed.optimism)
 
 
 def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recipe:
@@ -192,7 +244,8 @@ def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recip
             "test": Path(recipe.test).name if recipe.test else "",
             "task": task.name,
             "method": climbed.winner.method,
-            "model": climbed.winner.model or "auto",
+            # A blend names its members' models in its settings.
+            "model": "auto" if climbed.winner.method == "blend" else climbed.winner.model or "auto",
             "threads": threads,
             "settings": dict(climbed.trial.settings),
         }
@@ -203,8 +256,8 @@ def _manifest(
     task: Task,
     dataset: Dataset,
     recipe: Recipe,
-    resampling: Resampling,
     climbed: Climb,
+    rungs: tuple[Rung, ...],
     not_offered: tuple[LeftOut, ...],
     fitted: Fitted,
     scores: Scores,
@@ -224,8 +277,8 @@ def _manifest(
         recipe=recipe.model_dump(),
         primary_metric=task.primary_metric,
         scores=scores_as_json(scores),
-        resampling=resampling.name,
-        rungs=tuple(rung_as_json(rung) for rung in climbed.rungs),
+        resampling=climbed.resampling.name,
+        rungs=tuple(rung_as_json(rung) for rung in rungs),
         left_out=tuple(left_out_as_json(left_out) for left_out in not_offered + climbed.left_out),
         notes=dataset.notes,
         data={

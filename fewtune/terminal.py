@@ -131,10 +131,11 @@ def in_words(accuracy: Score) -> str:
 
 
 def _rungs(result: FitResult) -> Table:
-    table = Table("candidate", "accuracy", "95 % interval", "log loss", "seconds", "", box=None, header_style="dim")
+    names = ("candidate", "accuracy", "95 % interval", "log loss", "seconds", "foreseen", "")
+    table = Table(*names, box=None, header_style="dim")
     table.columns[0].no_wrap = True
     for rung in result.rungs:
-        taken = (rung.method, rung.model) == (result.method, result.model)
+        taken = rung.tune_seconds is not None
         table.add_row(*_rung_cells(rung), "[green]← taken[/]" if taken else "", style="bold" if taken else "")
     return table
 
@@ -147,6 +148,7 @@ def _rung_cells(rung: Rung) -> tuple[str, ...]:
         _ends(accuracy, "{:.0%}"),
         f"{rung.expected_log_loss:.3f}",
         f"{rung.seconds:.1f}",
+        "" if rung.predicted_seconds is None else f"{rung.predicted_seconds:.1f}",
     )
 
 

@@ -132,6 +132,18 @@ class Resampling:
     repeats: int
     groups: IntArray
 
+    @property
+    def folds(self) -> int:
+        """How many each repeat has."""
+        return len(self.splits) // self.repeats
+
+    def first(self, count: int) -> Resampling:
+        """The same folds, but only the first `count` of them: all repeats, one, or a hold-out."""
+        if count == len(self.splits):
+            return self
+        kept = "one repeat" if count == self.folds else f"{count} of {self.folds} folds"
+        return Resampling(f"{self.name}: {kept}", self.splits[:count], -(-count // self.folds), self.groups)
+
 
 @dataclass(frozen=True, slots=True)
 class Score:
@@ -191,8 +203,10 @@ class Rung:
         settings: the hyper-parameters that were chosen.
         scores: out-of-fold, not corrected for the choice among rungs.
         expected_log_loss: what the ladder ranks by.
-        seconds: wall-clock time it took.
-        predicted_seconds: what was foreseen before it was started; None where nothing was.
+        seconds: wall-clock time that its folds took.
+        predicted_seconds: what was foreseen of that before it was started; None where nothing was.
+        resampling: the folds it was scored on, in words.
+        tune_seconds: what tuning it on all of the data took; None where it was not.
     """
 
     name: str
@@ -203,6 +217,8 @@ class Rung:
     expected_log_loss: float
     seconds: float
     predicted_seconds: float | None = None
+    resampling: str = ""
+    tune_seconds: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +256,13 @@ class Graph:
         role: what it is for, e.g. "classifier".
         file: name inside the bundle.
         inputs, outputs: name to a description of type, shape and meaning.
+        tokenizer: name of the file that makes tokens for it.
+        weight: what its log probabilities count where several graphs are blended.
     """
 
     role: str
     file: str
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    tokenizer: str = "tokenizer.json"
+    weight: float = 1.0

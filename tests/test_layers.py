@@ -16,6 +16,7 @@ ORDER = [
     "errors",
     "types",
     "progress",
+    "journal",
     "interfaces",
     "recipe",
     "data",
@@ -35,7 +36,20 @@ ORDER = [
     "cli",
     "__main__",
 ]
-HEAVY = ("torch", "transformers", "onnxruntime", "onnx", "sklearn", "scipy", "pandas", "numpy", "openpyxl", "PIL")
+HEAVY = (
+    "torch",
+    "transformers",
+    "lightning",
+    "peft",
+    "onnxruntime",
+    "onnx",
+    "sklearn",
+    "scipy",
+    "pandas",
+    "numpy",
+    "openpyxl",
+    "PIL",
+)
 
 
 def layer(module: str) -> int:

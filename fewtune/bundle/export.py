@@ -104,6 +104,12 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     """The sentence-transformers layout: Transformer, Pooling, Normalize, Dense; `encode` gives the logits."""
     from safetensors.numpy import save
 
+    if "members" in manifest.backbone:
+        raise RecipeError(
+            "A blend of two models has no place in Transformers or sentence-transformers.",
+            where="--format hf",
+            how="Use --format onnx, or fit with the --method and --model of one of its members.",
+        )
     if "pooling" not in manifest.backbone:
         raise RecipeError(
             f"A {manifest.method} model has no place in Transformers or sentence-transformers: it has no encoder.",

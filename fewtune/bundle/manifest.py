@@ -184,6 +184,8 @@ def rung_as_json(rung: Rung) -> dict[str, Any]:
         "expected_log_loss": _finite(rung.expected_log_loss),
         "seconds": round(rung.seconds, 3),
         "predicted_seconds": None if rung.predicted_seconds is None else round(rung.predicted_seconds, 3),
+        "resampling": rung.resampling,
+        "tune_seconds": None if rung.tune_seconds is None else round(rung.tune_seconds, 3),
     }
 
 

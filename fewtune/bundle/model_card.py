@@ -36,6 +36,24 @@ logits = session.run(["logits"], {node.name: inputs[node.name] for node in sessi
 print(labels[logits.argmax()])
 ```"""
 
+_BLEND_SNIPPET = """```python
+import json
+
+import numpy as np
+import onnxruntime
+from tokenizers import Tokenizer
+
+bundle = json.load(open("bundle.json", encoding="utf-8"))
+blended = 0
+for graph in bundle["graphs"]:
+    tokenizer, session = Tokenizer.from_file(graph["tokenizer"]), onnxruntime.InferenceSession(graph["file"])
+    ids = np.array([tokenizer.encode("Write a text here.").ids], dtype=np.int64)
+    inputs = {"input_ids": ids, "attention_mask": np.ones_like(ids)}
+    logits = session.run(["logits"], {node.name: inputs[node.name] for node in session.get_inputs()})[0]
+    blended += graph["weight"] * (logits - np.log(np.exp(logits).sum()))
+print(bundle["labels"][blended.argmax()])
+```"""
+
 _SENTENCE_TRANSFORMERS_SNIPPET = """```python
 import json
 
@@ -58,7 +76,7 @@ def model_card(manifest: Manifest, name: str) -> str:
         "```bash\nfewtune predict . texts.csv        # adds the columns prediction and confidence\n```",
         '```python\nimport fewtune\n\nfewtune.load(".").predict(["Write a text here."])\n```',
         "Without fewtune, from this folder:",
-        _SNIPPET,
+        _SNIPPET if len(manifest.graphs) == 1 else _BLEND_SNIPPET,
     ]
     return _card(manifest, name, run, _files(manifest))
 

@@ -10,12 +10,13 @@ from fewtune.types import IntArray, Resampling, Split
 
 GeneratorOf = Callable[[int], np.random.Generator]
 
+_FOLDS = 5
 _HOLD_OUT_FROM = 20_000
 _HOLD_OUT_SHARE = 0.2
 
 
 def choose_resampling(targets: IntArray, groups: IntArray, generator_of: GeneratorOf) -> Resampling:
-    """The folds for data of this size: many where a fit is cheap and each example counts, fewer above.
+    """The folds for data of this size: repeated where each example counts; a dear rung is scored on the first of them.
 
     Args:
         targets: (n,) class indices.
@@ -25,7 +26,7 @@ def choose_resampling(targets: IntArray, groups: IntArray, generator_of: Generat
     n = len(targets)
     if n > _HOLD_OUT_FROM:
         return hold_out(targets, groups, share=_HOLD_OUT_SHARE, generator=generator_of(0))
-    folds = min(10 if n <= 500 else 5, len(np.unique(groups)))
+    folds = min(_FOLDS, len(np.unique(groups)))
     repeats = 4 if n <= 100 else 2 if n <= 500 else 1
     return make_folds(targets, groups, folds=max(2, folds), repeats=repeats, generator_of=generator_of)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import platform
 import sys
 from pathlib import Path
@@ -23,6 +24,23 @@ def peak_memory_mb() -> float:
         return 0.0
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def free_memory_mb() -> float:
+    """The memory that a process may still take, in megabytes, its control group's limit included.
+
+    Infinite where the system does not tell.
+    """
+    free = [math.inf]
+    information = Path("/proc/meminfo")
+    if information.is_file():
+        for line in information.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free.append(int(line.split()[1]) * 1024 / 1e6)
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.is_file() and used.is_file() and limit.read_text().strip() != "max":
+        free.append((int(limit.read_text()) - int(used.read_text())) / 1e6)
+    return min(free)
 
 
 def describe_machine(threads: int) -> dict[str, str | int]:

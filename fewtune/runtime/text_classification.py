@@ -11,42 +11,66 @@ from fewtune.bundle.manifest import Manifest
 from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.text_graph import TextGraph
-from fewtune.types import FloatArray
+from fewtune.types import FloatArray, Graph
 
 _REMEDY = "Upgrade with: pip install --upgrade onnxruntime tokenizers; if that does not help, fit the bundle again."
+_AGAIN = "Fit it again."
 
 
 class TextClassifierRuntime:
     """A bundle for text classification, opened."""
 
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
-        """Open the graph; the files must have been verified.
+        """Open the graphs; the files must have been verified.
 
         Raises:
-            BundleError: there is no tokenizer, this ONNX Runtime cannot run the graph, or it has other classes.
+            BundleError: there is no classifier or tokenizer, this ONNX Runtime cannot run a graph, or it has other
+                classes.
         """
-        file = manifest.graph("classifier").file
-        if "tokenizer.json" not in manifest.files:
-            raise BundleError("The bundle has no tokenizer.json.", where=str(folder), how=_REMEDY)
-        try:
-            self._graph = TextGraph(folder / file, (folder / "tokenizer.json").read_bytes(), threads=threads)
-            classes = self._graph.run([], "logits").shape[1]
-        except Exception as error:  # ONNX Runtime and tokenizers raise many kinds, bare Exception among them
-            message = f"{file} cannot be opened here ({type(error).__name__}: {error})."
-            raise BundleError(message, where=str(folder), how=_REMEDY) from error
-        if classes != len(manifest.labels):
-            message = f"{file} has {classes} classes, and bundle.json names {len(manifest.labels)}."
-            raise BundleError(message, where=str(folder), how="Fit it again.")
+        self._graphs = [
+            (graph.weight, _open(folder, manifest, graph, threads))
+            for graph in manifest.graphs
+            if graph.role.partition("-")[0] == "classifier"
+        ]
+        if not self._graphs:
+            raise BundleError("The bundle has no graph for the role 'classifier'.", where=str(folder), how=_AGAIN)
         self.labels = manifest.labels
 
     def log_probs(self, texts: Sequence[str], *, step: Step | None = None) -> FloatArray:
-        """(n, classes) log probabilities in the order of `labels`."""
-        logits = self._graph.run(texts, "logits", step=step).astype(np.float64)
-        shifted = logits - logits.max(axis=1, keepdims=True) if len(logits) else logits
-        return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+        """(n, classes) log probabilities in the order of `labels`; several graphs' are averaged by their weights."""
+        # Progress is told once: by the last graph, which is the dearest when it is not the only one.
+        *before, (last_weight, last) = self._graphs
+        if not before:
+            return _log_softmax(last.run(texts, "logits", step=step))
+        blended = last_weight * _log_softmax(last.run(texts, "logits", step=step))
+        for weight, graph in before:
+            blended = blended + weight * _log_softmax(graph.run(texts, "logits"))
+        return _log_softmax(blended)
 
     def features(self, texts: Sequence[str], *, step: Step | None = None) -> FloatArray:
-        """(n, width) vectors of the encoder. Raises ValueError where the bundle has no encoder."""
-        if "features" not in self._graph.outputs:
-            raise ValueError("this bundle has no encoder, so its texts have no vectors")
-        return self._graph.run(texts, "features", step=step)
+        """(n, width) vectors of the first encoder. Raises ValueError where the bundle has none."""
+        for _, graph in self._graphs:
+            if "features" in graph.outputs:
+                return graph.run(texts, "features", step=step)
+        raise ValueError("this bundle has no encoder, so its texts have no vectors")
+
+
+def _open(folder: Path, manifest: Manifest, graph: Graph, threads: int) -> TextGraph:
+    if graph.tokenizer not in manifest.files:
+        raise BundleError(f"The bundle has no {graph.tokenizer}.", where=str(folder), how=_REMEDY)
+    try:
+        opened = TextGraph(folder / graph.file, (folder / graph.tokenizer).read_bytes(), threads=threads)
+        classes = opened.run([], "logits").shape[1]
+    except Exception as error:  # ONNX Runtime and tokenizers raise many kinds, bare Exception among them
+        message = f"{graph.file} cannot be opened here ({type(error).__name__}: {error})."
+        raise BundleError(message, where=str(folder), how=_REMEDY) from error
+    if classes != len(manifest.labels):
+        message = f"{graph.file} has {classes} classes, and bundle.json names {len(manifest.labels)}."
+        raise BundleError(message, where=str(folder), how=_AGAIN)
+    return opened
+
+
+def _log_softmax(logits: FloatArray) -> FloatArray:
+    logits = np.asarray(logits, np.float64)
+    shifted = logits - logits.max(axis=1, keepdims=True) if len(logits) else logits
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))

@@ -66,16 +66,33 @@ class TextGraph:
             return np.zeros((0, self._width(output)), dtype=np.float32)
         return np.concatenate([self._run_chunk(chunk, output, step) for chunk in _chunks(texts)])
 
+    def run_tokens(self, texts: Sequence[str], output: str, *, step: Step | None = None) -> list[FloatArray]:
+        """Compute one output for every token of every text.
+
+        Args:
+            texts: n texts.
+            output: name of an output of shape (batch, tokens, width).
+            step: is told of every text done.
+
+        Returns:
+            n arrays (tokens of the text, width), in the order of `texts`, without padding.
+        """
+        return [rows for chunk in _chunks(texts) for rows in self._compute(chunk, output, step)]
+
     def _run_chunk(self, texts: Sequence[str], output: str, step: Step | None) -> FloatArray:
+        return np.stack(self._compute(texts, output, step))
+
+    def _compute(self, texts: Sequence[str], output: str, step: Step | None) -> list[FloatArray]:
         ids = [np.asarray(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
         rows: list[Any] = [None] * len(ids)
         for batch in _batches([len(row) for row in ids]):
-            computed = self._session.run([output], self._feed([ids[i] for i in batch]))[0]
-            for i, row in zip(batch, np.asarray(computed), strict=True):
-                rows[i] = row
+            computed = np.asarray(self._session.run([output], self._feed([ids[i] for i in batch]))[0])
+            for i, row in zip(batch, computed, strict=True):
+                # A copy, so that the whole batch is not kept for the sake of one text.
+                rows[i] = row if computed.ndim == 2 else row[: len(ids[i])].copy()
             if step is not None:
                 step.advance(len(batch))
-        return np.stack(rows)
+        return rows
 
     def _feed(self, ids: Sequence[np.ndarray]) -> dict[str, np.ndarray]:
         width = max(1, max(len(row) for row in ids))

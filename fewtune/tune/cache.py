@@ -1,8 +1,9 @@
 """The trunk cache: what is frozen is computed once.
 
-Rows are kept under the fingerprint of what computed them and the text they were computed from, in
-memory-mapped segments written one chunk at a time, so that folds, trials, rungs and a resumed run
-never compute a row again, and an interruption loses one chunk at the most.
+What a frozen trunk makes of a text, one vector or one for each token, is kept under the fingerprint
+of the trunk and the text, in memory-mapped segments written one chunk at a time, so that epochs,
+folds, trials, rungs and a resumed run never compute it again, and an interruption loses one chunk at
+the most.
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ _KEY_BYTES = 16
 
 
 class TrunkCache:
-    """Frozen features of texts, on disk."""
+    """What a frozen trunk made of texts, on disk."""
 
     def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Keep rows of `fingerprint` under `folder`, which is made when the first are written."""
-        self._folder = folder / fingerprint[:32]
+        """Keep what `fingerprint` computes under `folder`, which is made when the first is written."""
+        self._folder = folder / fingerprint[:48]
+        self._known: dict[bytes, FloatArray] = {}
+        self._read = 0
 
     def rows(
         self,
@@ -47,6 +50,27 @@ class TrunkCache:
         Returns:
             (n, width), in the order of `texts`.
         """
+        return np.concatenate(
+            self.blocks(texts, lambda some, step: list(compute(some, step)[:, None]), progress=progress, name=name)
+        )
+
+    def blocks(
+        self,
+        texts: Sequence[str],
+        compute: Callable[[list[str], Step], list[FloatArray]],
+        *,
+        progress: Progress,
+        name: str,
+    ) -> list[FloatArray]:
+        """The rows of every text, computing those that are not there yet.
+
+        Args:
+            texts, progress, name: as for `rows`.
+            compute: m texts to m arrays (rows of that text, width).
+
+        Returns:
+            n arrays in the order of `texts`, mapped from the disk.
+        """
         keys = [_key(text) for text in texts]
         known = self._load()
         missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
@@ -56,22 +80,27 @@ class TrunkCache:
                     chunk = missing[start : start + _CHUNK]
                     self._write([key for key, _ in chunk], compute([text for _, text in chunk], step))
             known = self._load()
-        return np.stack([known[key] for key in keys])
+        return [known[key] for key in keys]
 
     def _load(self) -> dict[bytes, FloatArray]:
-        known: dict[bytes, FloatArray] = {}
-        for path in sorted(self._folder.glob("*.rows.npy")):
+        paths = sorted(self._folder.glob("*.rows.npy"))
+        for path in paths[self._read :]:
             rows = np.load(path, mmap_mode="r")
-            keys = np.load(path.with_name(path.name.replace(".rows.", ".keys.")))
-            known.update((key.tobytes(), row) for key, row in zip(keys, rows, strict=True))
-        return known
+            keys, ends = (
+                np.load(path.with_name(path.name.replace(".rows.", f".{kind}."))) for kind in ("keys", "ends")
+            )
+            for key, start, end in zip(keys, [0, *ends[:-1].tolist()], ends.tolist(), strict=True):
+                self._known[key.tobytes()] = rows[start:end]
+        self._read = len(paths)
+        return self._known
 
-    def _write(self, keys: list[bytes], rows: FloatArray) -> None:
+    def _write(self, keys: list[bytes], blocks: Sequence[FloatArray]) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         number = len(list(self._folder.glob("*.rows.npy")))
         packed = np.frombuffer(b"".join(keys), dtype=np.uint8).reshape(-1, _KEY_BYTES)
+        ends = np.cumsum([len(block) for block in blocks], dtype=np.int64)
         # The rows come last: a segment without them is not there.
-        for kind, array in (("keys", packed), ("rows", rows)):
+        for kind, array in (("keys", packed), ("ends", ends), ("rows", np.concatenate(blocks))):
             final = self._folder / f"{number:06d}.{kind}.npy"
             partial = final.with_suffix(".partial")
             with partial.open("wb") as file:

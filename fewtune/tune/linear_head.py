@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewtune.interfaces import RunContext
 from fewtune.types import Dataset, FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -17,6 +20,8 @@ if TYPE_CHECKING:
 
 # From nearly the class centroids to nearly no regularisation; the folds choose.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
+# Rows that a head is fitted to, to foresee what heads take.
+_PROBE_ROWS = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +35,10 @@ class LinearHead:
 
     weight: FloatArray
     bias: FloatArray
+
+    def at(self, temperature: float) -> LinearHead:
+        """The same head with its logits divided by `temperature`."""
+        return LinearHead(self.weight / temperature, self.bias / temperature)
 
     def log_probs(self, rows: Rows) -> FloatArray:
         """(n, width) rows to (n, classes) log probabilities."""
@@ -67,16 +76,57 @@ def fit_linear_heads(
     if len(present) == 1:
         yield from (_constant(width, classes, int(present[0]), len(targets)) for _ in strengths)
         return
-    model = LogisticRegression(warm_start=True, max_iter=300, tol=1e-3)
+    model = LogisticRegression(warm_start=True, max_iter=500, tol=1e-5)
     # The optimiser's vectors are so short that a second BLAS thread makes it ten times slower, not faster.
     blas = ThreadpoolController()
     for strength in strengths:
         with blas.limit(limits=1, user_api="blas"):
             model.set_params(C=strength).fit(rows, targets, sample_weight=sample_weight)
-        yield _spread(model, present, classes, len(targets))
+        yield _all_classes(model, present, classes, len(targets))
 
 
-def _spread(model: Any, present: IntArray, classes: int, count: int) -> LinearHead:
+def fit_feature_heads(
+    features: FloatArray,
+    targets: IntArray,
+    classes: int,
+    strengths: Sequence[float],
+    *,
+    names: FloatArray | None = None,
+    name_weight: float = 0.0,
+) -> Iterator[LinearHead]:
+    """Fit a head for each strength to an encoder's features, centred and on a scale of their own.
+
+    Args:
+        features: (n, width).
+        targets: (n,) class indices.
+        classes: number of classes that the heads tell apart.
+        strengths: values of scikit-learn's C.
+        names: (classes, width) features of the classes' names.
+        name_weight: how many examples of its class each name counts as; 0: the names are not read.
+
+    Yields:
+        Heads for features that are neither centred nor scaled.
+    """
+    centre = features.mean(axis=0)
+    spread = _length(features - centre)
+    rows = (features - centre) / spread
+    weight = np.ones(len(targets))
+    if names is not None and name_weight > 0:
+        name_rows = names - names.mean(axis=0)
+        rows = np.vstack([rows, name_rows / _length(name_rows)])
+        targets = np.concatenate([targets, np.arange(classes)])
+        weight = np.concatenate([weight, np.full(classes, name_weight)])
+    for head in fit_linear_heads(rows, targets, weight, classes, strengths):
+        scaled = head.weight / spread
+        yield LinearHead(scaled, head.bias - centre @ scaled)
+
+
+def _length(rows: FloatArray) -> float:
+    """Root mean square length of the rows."""
+    return max(float(np.sqrt(np.square(rows, dtype=np.float64).sum(axis=1).mean())), 1e-9)
+
+
+def _all_classes(model: Any, present: IntArray, classes: int, count: int) -> LinearHead:
     """The fitted coefficients with a column for every class, missing ones at about one chance in `count`."""
     coefficients, intercepts = np.asarray(model.coef_), np.asarray(model.intercept_)
     if len(present) == 2:  # scikit-learn keeps one logit for two classes
@@ -93,3 +143,21 @@ def _constant(width: int, classes: int, only: int, count: int) -> LinearHead:
     bias = np.full(classes, -np.log(count + 1.0))
     bias[only] = 0.0
     return LinearHead(np.zeros((width, classes)), bias)
+
+
+def heads_seconds(dataset: Dataset, width: int, heads: int, run: RunContext) -> float:
+    """What fitting so many heads takes, from one head on a sample of like rows and classes."""
+    targets = class_indices(dataset)
+    generator = run.generator("probe of heads")
+    chosen = generator.permutation(len(targets))[:_PROBE_ROWS]
+    centres = generator.normal(size=(len(dataset.labels), width))
+    rows = centres[targets[chosen]] + generator.normal(size=(len(chosen), width))
+    started = time.perf_counter()
+    list(fit_feature_heads(rows.astype(np.float32), targets[chosen], len(dataset.labels), [1.0]))
+    return (time.perf_counter() - started) * heads * len(targets) / len(chosen)
+
+
+def label_texts(labels: Sequence[str]) -> list[str]:
+    """Label names as a person would write them: `card_not_working` and `cardNotWorking` become words."""
+    spaced = [re.sub(r"(?<=[a-z])(?=[A-Z])", " ", re.sub(r"[_\-./]+", " ", label)) for label in labels]
+    return [" ".join(text.split()) or label for text, label in zip(spaced, labels, strict=True)]

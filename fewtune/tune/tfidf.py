@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewtune.backbones.bert_onnx import IR_VERSION, OPSET
-from fewtune.interfaces import Candidate, Fitted, RunContext, Trial, Tuner
+from fewtune.interfaces import Candidate, Cost, Fitted, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tune.cross_fit import cross_fit
 from fewtune.tune.linear_head import LinearHead, class_indices, fit_linear_heads
@@ -38,7 +38,10 @@ class TfidfTuner(Tuner):
 
     name = "tfidf"
     tasks = ("text-classification",)
-    settings = {"C": "inverse strength of the regularisation, as in scikit-learn"}
+    settings = {
+        "C": "inverse strength of the regularisation, as in scikit-learn",
+        "temperature": "what the logits are divided by before they become probabilities",
+    }
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
         """The rung, unless a certain pretrained model is asked for."""
@@ -148,9 +151,9 @@ class TfidfCandidate(Candidate):
         self._strengths = [float(settings["C"])] if "C" in settings else list(STRENGTHS)
         self._terms: _Terms | None = None
 
-    def predict_seconds(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> float | None:
+    def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         """Not foreseen: it is the cheapest rung there is."""
-        del dataset, resampling, run
+        del dataset, run
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every strength on every fold; weights of terms are counted on the training part alone."""
@@ -175,6 +178,7 @@ class TfidfCandidate(Candidate):
         idf = _inverse_document_frequency(terms.counts)
         chosen = TfidfCandidate(settings)
         (head,) = chosen._heads(_weighted(terms.counts, idf), class_indices(dataset), len(dataset.labels))
+        head = head.at(float(settings.get("temperature", 1.0)))
 
         def reference(texts: Sequence[str]) -> FloatArray:
             return head.log_probs(_weighted(terms.count(texts), idf))

