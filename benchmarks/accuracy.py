@@ -19,15 +19,15 @@ from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
 
 SETTINGS = [
-    ("sst2", 8),
-    ("sst2", 64),
     ("trec6", 8),
     ("trec6", 64),
-    ("chnsenticorp_htl_zh", 8),
-    ("chnsenticorp_htl_zh", 64),
-    ("thucnews10_zh", 8),
-    ("thucnews10_zh", 64),
+    ("sst2", 8),
+    ("sst2", 64),
     ("banking77", 8),
+    ("chnsenticorp_htl_zh", 64),
+    ("thucnews10_zh", 64),
+    ("chnsenticorp_htl_zh", 8),
+    ("thucnews10_zh", 8),
 ]
 DRAWS = 5
 BUDGET_SECONDS = 300.0

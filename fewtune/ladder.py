@@ -24,7 +24,7 @@ from fewtune.tune.blend import BlendCandidate, Member
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
 
 # Rungs that are not expected to lose at least this share of the best one's loss less are not tried.
-_LEAST_PROMISE = 0.01
+_LEAST_PROMISE = 0.03
 # Share of the budget that all repeats of a rung may take, and that one fold of a whole repeat may.
 _REPEATS_SHARE = 1 / 6
 _FOLD_SHARE = 1 / 10
@@ -33,8 +33,9 @@ _ROOM = 1.25
 # Blends lose little less than the better member, but seldom more (benchmarks/README.md).
 _BLEND_GAIN = (-0.04, 0.06)
 _BLENDED = 3
-# How like the gains are that one method brings to two backbones on the same data: their correlation.
-_SHARED = 0.7
+# How like the gains are that tuning brings on the same data: their correlation, for one method on two
+# backbones, and for two methods.
+_SAME_METHOD, _OTHER_METHOD = 0.7, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,18 +153,20 @@ def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
 
 
 def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
-    """A candidate's prior, after what the same method gave on another backbone with this data."""
+    """A candidate's prior, after what tuning gave on this data: by the same method, or else by others."""
     prior = candidate.prior
     expected = choose([some.contender for some in tried]).expected if tried else ()
-    gains = [
-        math.log(max(expected[i], 1e-12) / max(expected[some.contender.over], 1e-12))
-        for i, some in enumerate(tried)
-        if some.candidate.method == candidate.method and some.contender.over is not None
-    ]
-    if prior is None or not gains:
+    surprises: dict[bool, list[float]] = {True: [], False: []}
+    for i, some in enumerate(tried):
+        over, theirs = some.contender.over, some.candidate.prior
+        if over is not None and theirs is not None and some.candidate.method != BlendCandidate.method:
+            gain = math.log(max(expected[i], 1e-12) / max(expected[over], 1e-12))
+            surprises[some.candidate.method == candidate.method].append(gain - theirs.mean)
+    known = surprises[True] or surprises[False]
+    if prior is None or not known or candidate.method == BlendCandidate.method:
         return prior
-    mean = prior.mean + _SHARED * (sum(gains) / len(gains) - prior.mean)
-    return Prior(prior.over, mean, prior.sd * math.sqrt(1 - _SHARED**2))
+    shared = _SAME_METHOD if surprises[True] else _OTHER_METHOD
+    return Prior(prior.over, prior.mean + shared * sum(known) / len(known), prior.sd * math.sqrt(1 - shared**2))
 
 
 def _place(prior: Prior | None, tried: Sequence[_Tried]) -> int | None:

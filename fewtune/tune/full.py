@@ -15,7 +15,7 @@ class FullCandidate(CrossEntropyCandidate):
     method = "full"
     embeddings = True
     learning_rate = 1e-4
-    gain = (-0.1, 0.2)
+    gain = (-0.05, 0.15)
 
     def extra_settings(self) -> dict[str, float]:
         """Dropout on attention and hidden states."""

@@ -103,7 +103,6 @@ def train(
             devices=1,
             max_epochs=-1,
             max_steps=last,
-            accumulate_grad_batches=schedule.accumulate,
             callbacks=[watcher],
             logger=False,
             enable_checkpointing=False,
@@ -111,49 +110,64 @@ def train(
             enable_model_summary=False,
         )
         resume = str(checkpoint) if checkpoint is not None and checkpoint.is_file() else None
-        trainer.fit(module, _Legs(trainer, _LEG * schedule.accumulate), ckpt_path=resume, weights_only=True)
+        trainer.fit(
+            module,
+            _Leg(),
+            ckpt_path=resume,
+            weights_only=True,
+        )
     objective.eval()
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
 
 
 class _Training(lightning.LightningModule):
-    """An objective in the form that Lightning trains."""
+    """An objective in the form that Lightning trains.
+
+    It steps by itself and counts its steps by itself: what Lightning counts within its epochs is not
+    the same after a resumption.
+    """
 
     def __init__(self, objective: Objective, schedule: Schedule, seed_of: Callable[[int], int]) -> None:
         super().__init__()
+        self.automatic_optimization = False
         self.objective = objective
         self._schedule = schedule
         self._seed_of = seed_of
+        self._steps = 0
 
-    def training_step(self, batch: int) -> Tensor:
-        torch.manual_seed(self._seed_of(batch))
-        loss = self.objective.loss(batch)
-        if not bool(torch.isfinite(loss)):
-            raise DivergedError(f"the loss became {float(loss)} in step {batch + 1}")
-        return loss
+    def training_step(self, *_: Any) -> None:
+        optimizer, rates = self.optimizers(), self.lr_schedulers()
+        optimizer.zero_grad()  # type: ignore[union-attr]
+        first = self._steps * self._schedule.accumulate
+        for batch in range(first, first + self._schedule.accumulate):
+            torch.manual_seed(self._seed_of(batch))
+            loss = self.objective.loss(batch)
+            if not bool(torch.isfinite(loss)):
+                raise DivergedError(f"the loss became {float(loss)} in step {self._steps + 1}")
+            self.manual_backward(loss / self._schedule.accumulate)
+        optimizer.step()  # type: ignore[union-attr]
+        rates.step()  # type: ignore[union-attr]
+        self._steps += 1
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["steps"] = self._steps
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._steps = int(checkpoint["steps"])
 
     def configure_optimizers(self) -> Any:
         learnt = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
         schedule = self._schedule
         optimizer = torch.optim.AdamW(learnt, schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-        rates = torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": rates, "interval": "step"}}
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)]
 
 
-class _Legs:
-    """Numbers of batches, a leg at each of Lightning's epochs: between two legs everything can be saved."""
-
-    def __init__(self, trainer: lightning.Trainer, length: int) -> None:
-        self._trainer = trainer
-        self._length = length
+class _Leg:
+    """An epoch of Lightning's: some steps, after which everything can be saved. What is in them, the module knows."""
 
     def __iter__(self) -> Iterator[int]:
-        first = self._trainer.current_epoch * self._length
-        return iter(range(first, first + self._length))
-
-    def __len__(self) -> int:
-        return self._length
+        return iter(range(_LEG))
 
 
 class _Watcher(lightning.Callback):

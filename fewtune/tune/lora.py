@@ -20,7 +20,7 @@ class LoraCandidate(CrossEntropyCandidate):
     method = "lora"
     most_layers = 6
     learning_rate = 1e-3
-    gain = (-0.15, 0.2)
+    gain = (-0.1, 0.15)
 
     def objective(
         self, layers: TunedLayers, views: Views, targets: IntArray, classes: int, batches: Numbered

@@ -12,7 +12,7 @@ class PartialCandidate(CrossEntropyCandidate):
     method = "partial"
     most_layers = 3
     learning_rate = 5e-4
-    gain = (0.0, 0.15)
+    gain = (0.0, 0.1)
 
 
 class PartialTuner(TunedTuner):

@@ -1,0 +1,147 @@
+"""The ladder tries what promises, on as many folds as the budget has room for, and survives what fails."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fewtune import catalog
+from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, TuningError
+from fewtune.journal import Journal
+from fewtune.ladder import Climb, climb
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset, Resampling
+
+TASK = catalog.find_task("auto")
+PAIRS = [(f"text number {i} {'good' * (i % 2)}", "ab"[i % 2]) for i in range(60)]
+
+
+class Made(Candidate):
+    """A candidate that answers with a given sureness of the truth, and says what it was asked."""
+
+    def __init__(
+        self, name: str, right: float, cost: Cost | None = None, prior: Prior | None = None, fails: str = ""
+    ) -> None:
+        self.name, self.method, self.model = name, name.partition(":")[0], name.partition(":")[2]
+        self.prior = prior
+        self._right, self._cost, self._fails = right, cost, fails
+        self.folds = 0
+
+    def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
+        return self._cost
+
+    def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+        if self._fails:
+            raise TuningError(self._fails)
+        self.folds = len(resampling.splits)
+        targets = TASK.targets(dataset, dataset.labels)
+        generator = run.generator("made", self.name)
+        log_probs = np.full((resampling.repeats, len(dataset), 2), np.nan)
+        for number, split in enumerate(resampling.splits):
+            sure = np.clip(self._right + 0.1 * generator.normal(size=len(split.valid)), 0.01, 0.99)
+            rows = np.where(targets[split.valid, None] == np.arange(2), sure[:, None], 1 - sure[:, None])
+            log_probs[number // resampling.folds, split.valid] = np.log(rows)
+        return (Trial({"right": self._right}, log_probs),)
+
+    def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
+        raise NotImplementedError
+
+
+def up(*candidates: Made, budget: float = 1e6, journal: Journal | None = None) -> Climb:
+    dataset = TASK.read(PAIRS, Recipe(), "fit")
+    run = RunContext(Path(), journal=journal or Journal(), budget_seconds=budget)
+    return climb(candidates, dataset, TASK.resample(dataset, run), TASK, run)
+
+
+OVER_HEAD = Prior("head:x", -0.25, 0.35)
+
+
+def test_the_least_expected_loss_is_taken() -> None:
+    climbed = up(Made("tfidf", 0.55), Made("head:x", 0.6), Made("contrastive:x", 0.85, Cost(0, 1, 1), OVER_HEAD))
+    assert "contrastive:x" in climbed.winner.name
+    assert [rung.name for rung in climbed.rungs][:3] == ["tfidf", "head:x", "contrastive:x"]
+
+
+def test_a_dearer_rung_gets_fewer_folds() -> None:
+    folds = []
+    for each in (0.1, 5.0, 50.0):
+        tuned = Made("contrastive:x", 0.8, Cost(0, each, each), OVER_HEAD)
+        up(Made("head:x", 0.6), tuned, budget=300)
+        folds.append(tuned.folds)
+    assert folds == [20, 5, 1]
+
+
+def test_what_does_not_fit_is_not_started_and_its_reason_names_the_budget() -> None:
+    tuned = Made("contrastive:x", 0.9, Cost(100, 100, 100), OVER_HEAD)
+    climbed = up(Made("head:x", 0.6), tuned, budget=300)
+    assert tuned.folds == 0
+    (left_out,) = climbed.left_out
+    assert "300 s" in left_out.why
+    assert "budget" in left_out.why
+
+
+def test_the_final_tuning_of_the_best_is_kept_room_for() -> None:
+    first = Made("contrastive:x", 0.8, Cost(0, 1, 200), OVER_HEAD)
+    second = Made("contrastive:y", 0.9, Cost(0, 20, 60), Prior("head:y", -0.25, 0.35))
+    up(Made("head:x", 0.6), Made("head:y", 0.6), first, second, budget=300)
+    assert first.folds
+    assert not second.folds
+
+
+def test_what_promises_nothing_is_not_tried() -> None:
+    hopeless = Made("partial:y", 0.9, Cost(0, 1, 1), Prior("head:y", 0.0, 0.05))
+    climbed = up(Made("head:x", 0.9), Made("head:y", 0.55), hopeless)
+    assert not hopeless.folds
+    assert "promises" in climbed.left_out[0].why
+
+
+def test_what_promises_most_comes_first() -> None:
+    little, much = (
+        Made(f"{method}:x", 0.6, Cost(0, 1, 1), Prior("head:x", gain, 0.2))
+        for method, gain in (("partial", -0.01), ("contrastive", -0.4))
+    )
+    climbed = up(Made("head:x", 0.6), little, much)
+    assert [rung.name for rung in climbed.rungs][:2] == ["head:x", "contrastive:x"]
+
+
+def test_a_rung_that_fails_does_so_alone() -> None:
+    climbed = up(Made("head:x", 0.6), Made("contrastive:x", 0.9, Cost(0, 1, 1), OVER_HEAD, fails="it diverged"))
+    assert climbed.winner.name == "head:x"
+    assert climbed.left_out[0].why == "it diverged"
+    with pytest.raises(TuningError, match="it diverged"):
+        up(Made("contrastive:x", 0.9, Cost(0, 1, 1), OVER_HEAD, fails="it diverged"))
+
+
+def test_a_blend_is_taken_where_two_know_different_things() -> None:
+    dataset = TASK.read(PAIRS, Recipe(), "fit")
+    targets = TASK.targets(dataset, dataset.labels)
+
+    class Half(Made):
+        """Sure and right on one half, without an opinion on the other."""
+
+        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+            knows = np.arange(len(dataset)) % 4 < 2 if self.name == "head:x" else np.arange(len(dataset)) % 4 >= 2
+            sure = np.where(knows, 0.95, 0.5)[:, None]
+            rows = np.log(np.where(targets[:, None] == np.arange(2), sure, 1 - sure))
+            return (Trial({}, np.repeat(rows[None], resampling.repeats, axis=0)),)
+
+    climbed = up(Half("head:x", 0.0), Half("head:y", 0.0))
+    assert climbed.winner.method == "blend"
+    assert climbed.rungs[climbed.place].name == "head:x + head:y"
+    members = climbed.trial.settings["members"]
+    assert [member["model"] for member in members] == ["x", "y"]
+
+
+def test_decisions_are_replayed_whatever_the_clock_says(tmp_path: Path) -> None:
+    def rungs() -> tuple[Made, Made]:
+        return Made("head:x", 0.6), Made("contrastive:x", 0.9, Cost(0, 5, 5), OVER_HEAD)
+
+    first = up(*rungs(), budget=300, journal=Journal(tmp_path))
+    again = up(*rungs(), budget=0.5, journal=Journal(tmp_path))
+    assert [rung.name for rung in again.rungs] == [rung.name for rung in first.rungs]
+    assert again.rungs[1].seconds == first.rungs[1].seconds
+    assert again.trial.log_probs.tobytes() == first.trial.log_probs.tobytes()

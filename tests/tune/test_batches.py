@@ -1,0 +1,43 @@
+"""Batches are drawn by their number, and cost what the examples cost."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fewtune.tune.batches import Batches, Paired, Shuffled
+
+
+def make(kind: type[Batches], targets: np.ndarray, size: int) -> Batches:
+    return kind(targets, size, lambda epoch: np.random.default_rng(epoch))
+
+
+@given(st.lists(st.integers(0, 4), min_size=1, max_size=60), st.integers(2, 20), st.sampled_from([Shuffled, Paired]))
+@settings(max_examples=60, deadline=None)
+def test_an_epoch_holds_every_example(labels: list[int], size: int, kind: type[Batches]) -> None:
+    batches = make(kind, np.array(labels), size)
+    epoch = np.concatenate([batches[number] for number in range(batches.per_epoch)])
+    assert set(epoch.tolist()) == set(range(len(labels)))
+    assert max(len(batches[number]) for number in range(batches.per_epoch)) <= size
+    # Linear in the examples: at most one more for each class.
+    assert len(epoch) <= len(labels) + len(set(labels))
+
+
+def test_pairs_share_their_class() -> None:
+    targets = np.repeat(np.arange(10), 8)
+    batches = make(Paired, targets, 16)
+    for number in range(3 * batches.per_epoch):
+        labels, counts = np.unique(targets[batches[number]], return_counts=True)
+        assert counts.min() >= 2, (labels, counts)
+
+
+@pytest.mark.parametrize("kind", [Shuffled, Paired])
+def test_a_batch_is_the_same_whatever_was_drawn_before(kind: type[Batches]) -> None:
+    targets = np.arange(50) % 3
+    forwards, alone = make(kind, targets, 8), make(kind, targets, 8)
+    seen = [forwards[number] for number in range(30)]
+    assert (alone[29] == seen[29]).all()
+    assert (alone[3] == seen[3]).all()
+    assert seen[0].tolist() != seen[forwards.per_epoch].tolist()
