@@ -1,4 +1,4 @@
-"""Measure fewtune: accuracy by rung, speed beside sentence-transformers, growth with the number of rows.
+"""Measure fewtune: accuracy by rung, speed beside its peers, growth with the number of rows, resumption.
 
     python benchmarks/run.py                 everything; continues where it was stopped
     python benchmarks/run.py accuracy --quick    one draw
@@ -19,19 +19,28 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
+import peers
+import resume
 import scale
 import speed
+import trunk
 
 HERE = Path(__file__).parent
 SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
     "accuracy": accuracy.measurements,
     "speed": speed.measurements,
     "scale": scale.measurements,
+    "peers": peers.measurements,
+    "trunk": trunk.measurements,
+    "resume": resume.measurements,
 }
 TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "accuracy": accuracy.table,
     "speed": speed.table,
     "scale": scale.table,
+    "peers": peers.table,
+    "trunk": trunk.table,
+    "resume": resume.table,
 }
 
 
