@@ -214,7 +214,10 @@ def models(as_json: Json = False) -> None:
                 info.name, info.task, info.summary, f"{info.download_mb:.0f} MB", info.licence, languages, ready
             )
         _stdout_console().print(table, markup=False)
-        console.print("Any BERT in a folder (config.json, tokenizer.json, model.safetensors) works too.", style="dim")
+        console.print(
+            "Any BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA or DistilBERT, by its folder or hub name, works too.",
+            style="dim",
+        )
 
 
 @app.command()

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from fewtune.backbones.as_bert import as_bert
 from fewtune.backbones.bert_onnx import BertWeights, Pooling, Weight, encoder_graph, trunk_graph
 from fewtune.backbones.embedded import E5File, package_folder
 from fewtune.errors import MissingExtraError, RecipeError
@@ -174,7 +175,7 @@ class MultilingualE5(TextEncoder):
 
 
 class FolderEncoder(TextEncoder):
-    """A BERT in the layout of Transformers or sentence-transformers, in a folder."""
+    """An encoder of BERT's family in the layout of Transformers or sentence-transformers, in a folder."""
 
     def __init__(self, folder: Path, info: ModelInfo) -> None:
         """Keep the place; nothing is read yet."""
@@ -190,25 +191,12 @@ class FolderEncoder(TextEncoder):
         """Read config, weights and tokenizer.
 
         Raises:
-            RecipeError: a file is missing, or the architecture is not BERT's.
+            RecipeError: a file is missing, or the architecture is not of BERT's family.
         """
-        config = self._json("config.json")
-        if config.get("model_type") != "bert":
-            raise RecipeError(
-                f"This is a {config.get('model_type', 'model of unknown type')!r}, and only BERT encoders can be used "
-                "frozen.",
-                where=str(self._folder / "config.json"),
-                how="Choose one of `fewtune models`, or a folder whose config.json says model_type bert.",
-            )
-        if config.get("hidden_act", "gelu") != "gelu":
-            raise RecipeError(
-                f"Its activation is {config['hidden_act']!r}, and only gelu can be written as a graph.",
-                where=str(self._folder / "config.json"),
-                how="Choose one of `fewtune models`.",
-            )
-        max_tokens = self._max_tokens(config)
+        weights = as_bert(self._json("config.json"), self._tensors(), where=str(self._folder / "config.json"))
+        max_tokens = self._max_tokens(weights.config)
         return EncoderParts(
-            BertWeights(config, self._tensors()),
+            weights,
             self._tokenizer_json(max_tokens),
             max_tokens=max_tokens,
             pooling=self._pooling(),
@@ -244,7 +232,7 @@ class FolderEncoder(TextEncoder):
             tensors = load_file(path)
         except (SafetensorError, OSError) as error:
             raise RecipeError(f"The weights cannot be read ({error}).", where=str(path)) from None
-        return {name.removeprefix("bert."): value for name, value in tensors.items()}
+        return tensors
 
     def _tokenizer_json(self, max_tokens: int) -> bytes:
         from tokenizers import Tokenizer
