@@ -53,10 +53,11 @@ def _measure(folder: Path, per_class: int, seed: int) -> dict[str, Any]:
         offers = [tuner.candidates(dataset, recipe) for tuner in catalog.find_tuners(recipe, task)]
         candidates = {candidate.name: candidate for found, _ in offers for candidate in found}
         climbed = climb(list(candidates.values()), dataset, task.resample(dataset, run), task, run)
-        taken = climbed.winner.fit(dataset, climbed.trial.settings, run)
+        winner = climbed.winner
+        taken = winner.candidate.fit(dataset, winner.trial.settings, run)
         seconds = run.journal.elapsed
         # Every single rung is fitted too, to know what the best one would have been.
-        fitted = {climbed.winner.name: taken}
+        fitted = {winner.candidate.name: taken}
         for rung in climbed.rungs:
             if rung.name in candidates and rung.name not in fitted:
                 fitted[rung.name] = candidates[rung.name].fit(dataset, rung.settings, run)
@@ -69,7 +70,7 @@ def _measure(folder: Path, per_class: int, seed: int) -> dict[str, Any]:
         "settings": {rung.name: dict(rung.settings) for rung in climbed.rungs if rung.name in candidates},
         "rung_seconds": {rung.name: [rung.predicted_seconds, round(rung.seconds, 2)] for rung in climbed.rungs},
         "left_out": {some.name: some.why for some in climbed.left_out},
-        "auto": climbed.winner.name,
+        "auto": winner.candidate.name,
         "tune_seconds": round(taken.seconds, 2),
         "seconds": round(seconds, 2),
     }

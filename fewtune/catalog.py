@@ -19,13 +19,15 @@ from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tasks.text_classification import TextClassification
-from fewtune.tune.blend import BlendTuner
+from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
 from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
 from fewtune.tune.partial import PartialTuner
 from fewtune.tune.tfidf import TfidfTuner
+
+_MAY_BE_ZERO = {"label_names", "warmup", "weight_decay", "dropout"}
 
 
 def tasks() -> dict[str, Task]:
@@ -51,6 +53,9 @@ def tuners(recipe: Recipe) -> dict[str, Tuner]:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
     chosen = list(encoders().values()) if recipe.model == "auto" else [find_encoder(recipe.model)]
+    if recipe.method == BlendTuner.name:
+        known = {encoder.info.name for encoder in chosen}
+        chosen += [find_encoder(name) for name in blended_models(recipe) if name not in known]
     single: list[Tuner] = [TfidfTuner(), HeadTuner(chosen), ContrastiveTuner(chosen)]
     single += [PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen), *_plugins("tuners")]
     return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
@@ -115,8 +120,8 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])
-    if recipe.settings.get("C") == 0:
-        raise RecipeError("C cannot be 0.", where="--set", how=allowed["C"])
+        if value == 0 and name not in _MAY_BE_ZERO:
+            raise RecipeError(f"{name} cannot be 0.", where="--set", how=allowed[name])
     return chosen
 
 

@@ -16,6 +16,8 @@ from itertools import combinations
 from statistics import NormalDist
 from typing import Any
 
+import numpy as np
+
 from fewtune.evaluate.calibration import cross_calibrated, out_of_fold_temperature, rescaled
 from fewtune.evaluate.metrics import Outcome
 from fewtune.evaluate.selection import Choice, Contender, choose, selection_optimism
@@ -24,7 +26,7 @@ from fewtune.tune.blend import BlendCandidate, Member
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
 
 # Rungs that are not expected to lose at least this share of the best one's loss less are not tried.
-_LEAST_PROMISE = 0.03
+_LEAST_PROMISE = 0.02
 # Share of the budget that all repeats of a rung may take, and that one fold of a whole repeat may.
 _REPEATS_SHARE = 1 / 6
 _FOLD_SHARE = 1 / 10
@@ -33,9 +35,30 @@ _ROOM = 1.25
 # Blends lose little less than the better member, but seldom more (benchmarks/README.md).
 _BLEND_GAIN = (-0.04, 0.06)
 _BLENDED = 3
+# Deviation of a prior that says nothing: a factor of nearly three either way.
+_NOTHING_KNOWN = 1.0
+# What a rung on another backbone than the best one's brings to a blend of the two, beyond what it is worth alone.
+_SECOND_BACKBONE = 0.08
 # How like the gains are that tuning brings on the same data: their correlation, for one method on two
 # backbones, and for two methods.
-_SAME_METHOD, _OTHER_METHOD = 0.7, 0.5
+_SAME_METHOD, _OTHER_METHOD = 0.5, 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Winner:
+    """A rung that can be delivered.
+
+    Attributes:
+        candidate: what is tuned on everything.
+        trial: its trial that was taken, with the temperature of its logits; its answers are calibrated.
+        place: among the rungs.
+        resampling: the folds that it was scored on.
+    """
+
+    candidate: Candidate
+    trial: Trial
+    place: int
+    resampling: Resampling
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,20 +68,24 @@ class Climb:
     Attributes:
         rungs: those tried, in order.
         left_out: those not tried, with the reason.
-        winner: the candidate that was taken.
-        trial: its trial that was taken, with the temperature of its logits; its answers are calibrated.
-        place: of the winner among the rungs.
-        resampling: the folds that the winner was scored on.
+        winners: the rung that was taken, and after it those that stand in for it should its final tuning fail.
         optimism: metric to what the choice among all trials adds to its plain value.
     """
 
     rungs: tuple[Rung, ...]
     left_out: tuple[LeftOut, ...]
-    winner: Candidate
-    trial: Trial
-    place: int
-    resampling: Resampling
+    winners: tuple[Winner, ...]
     optimism: dict[str, float]
+
+    @property
+    def winner(self) -> Winner:
+        """The rung that was taken."""
+        return self.winners[0]
+
+    def without_winner(self, why: str) -> Climb:
+        """The same climb with the next best taken, and the reason among those left out; there must be another."""
+        missed = LeftOut(self.winner.candidate.name, why)
+        return replace(self, winners=self.winners[1:], left_out=(*self.left_out, missed))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,21 +138,15 @@ def climb(
     contenders = [some.contender for some in tried]
     choice = choose(contenders)
     optimism = selection_optimism(contenders, run.generator("selection"))
-    scored = [_calibrated(some, choice.trials[i], targets, run) for i, some in enumerate(tried)]
+    scored = [_calibrated(some, choice.trials[i], targets, run, temperature) for i, some in enumerate(tried)]
     rungs = [
         _rung(some, trial, expected, dataset, task)
         for some, trial, expected in zip(tried, scored, choice.expected, strict=True)
     ]
-    taken = tried[choice.best]
-    return Climb(
-        rungs=tuple(rungs),
-        left_out=tuple(left_out),
-        winner=taken.candidate,
-        trial=scored[choice.best],
-        place=choice.best,
-        resampling=taken.resampling,
-        optimism=optimism,
-    )
+    # The choice first; then, should its tuning on everything fail, by expected loss.
+    order = sorted(range(len(tried)), key=lambda i: (i != choice.best, np.nan_to_num(choice.expected[i], nan=np.inf)))
+    winners = tuple(Winner(tried[i].candidate, scored[i], i, tried[i].resampling) for i in order)
+    return Climb(tuple(rungs), tuple(left_out), winners, optimism)
 
 
 def _next(waiting: Sequence[Candidate], tried: Sequence[_Tried]) -> Candidate:
@@ -147,6 +168,8 @@ def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
     expected = choose([some.contender for some in tried]).expected
     best, over = min(expected), expected[place]
     mean = math.log(max(over, 1e-12)) + prior.mean
+    if candidate.model != tried[expected.index(best)].candidate.model:
+        mean -= _SECOND_BACKBONE
     z = (math.log(max(best, 1e-12)) - mean) / prior.sd
     normal = NormalDist()
     return normal.cdf(z) - math.exp(mean + prior.sd**2 / 2) * normal.cdf(z - prior.sd) / max(best, 1e-12)
@@ -190,10 +213,7 @@ def _try(
     temperature: float | None,
 ) -> str:
     """Score a candidate on as many of the folds as the budget allows; the reason, where it was not to be."""
-    try:
-        plan = run.journal.once(f"plan of {candidate.name}", lambda: _plan(candidate, dataset, resampling, tried, run))
-    except TuningError as error:
-        return str(error)
+    plan = run.journal.once(f"plan of {candidate.name}", lambda: _plan(candidate, dataset, resampling, tried, run))
     if plan["why"]:
         return plan["why"]
     some = resampling.first(plan["folds"])
@@ -205,13 +225,37 @@ def _try(
     seconds = run.journal.once(f"seconds of {candidate.name}", lambda: time.monotonic() - started)
     trials = tuple(_with_temperature(trial, targets, temperature) for trial in fitted)
     outcomes = tuple(Outcome(targets, trial.log_probs, resampling.groups) for trial in trials)
+    contender = _contender(candidate, outcomes, tried)
+    scored = resampling.first(_scored_folds(trials[0].log_probs, resampling))
+    tried.append(_Tried(candidate, trials, contender, scored, seconds, plan["predicted"], plan["final"]))
+    return ""
+
+
+def _contender(candidate: Candidate, outcomes: tuple[Outcome, ...], tried: Sequence[_Tried]) -> Contender:
+    """A rung as the choice sees it: compared with what its prior speaks of, or else with the first rung.
+
+    A rung that was scored on other examples than the first is never compared by its plain loss: an
+    easy fold would win.
+    """
     prior = _informed(candidate, tried)
     place = _place(prior, tried)
-    contender = (
-        Contender(outcomes) if prior is None or place is None else Contender(outcomes, place, prior.mean, prior.sd)
-    )
-    tried.append(_Tried(candidate, trials, contender, some, seconds, plan["predicted"], plan["final"]))
-    return ""
+    if prior is not None and place is not None:
+        return Contender(outcomes, place, prior.mean, prior.sd)
+    if tried:
+        seen, first = (some.seen.any(axis=0) for some in (outcomes[0], tried[0].contender.outcomes[0]))
+        if (seen != first).any():
+            return Contender(outcomes, 0, 0.0, _NOTHING_KNOWN)
+    return Contender(outcomes)
+
+
+def _scored_folds(log_probs: FloatArray, resampling: Resampling) -> int:
+    """How many of the folds were answered: a rung can have been given fewer, or the budget cut it short."""
+    answered = [
+        not np.isnan(log_probs[number // resampling.folds, split.valid, 0]).all()
+        for number, split in enumerate(resampling.splits[: len(log_probs) * resampling.folds])
+    ]
+    # A fold without members is answered by having nothing to answer.
+    return max(1, sum(done or not len(split.valid) for done, split in zip(answered, resampling.splits, strict=False)))
 
 
 def _plan(
@@ -219,22 +263,27 @@ def _plan(
 ) -> dict[str, Any]:
     """How many folds a candidate gets, what they are foreseen to take, or why it is not tried."""
     everything = len(resampling.splits)
-    # The first rung is started whatever it takes, so nothing need be foreseen of it; a tuned one is never that cheap.
-    cost = None if not tried and candidate.prior is None else candidate.foresee(dataset, run)
-    if cost is None:
-        return {"folds": everything, "predicted": None, "final": 0.0, "why": ""}
     # Whatever is taken in the end has to be tuned on everything: its time is not to be spent on folds.
     reserve = max((some.final_seconds for some in tried), default=0.0)
+    if tried and run.seconds_left <= reserve:
+        return _not_tried("the budget was spent")
+    try:
+        # The first rung is started whatever it takes, so nothing need be foreseen of it; a tuned one is never that
+        # cheap.
+        cost = None if not tried and candidate.prior is None else candidate.foresee(dataset, run)
+    except TuningError as error:
+        return _not_tried(str(error))
+    if cost is None:
+        return {"folds": everything, "predicted": None, "final": 0.0, "why": ""}
     left = run.seconds_left - reserve
     for folds in _choices(cost, resampling, run):
         if _ROOM * cost.of(folds) <= left:
-            return {
-                "folds": folds,
-                "predicted": cost.once + folds * cost.each,
-                "final": cost.final,
-                "why": "",
-            }
-    return {"folds": 0, "predicted": None, "final": 0.0, "why": _too_long(cost.of(1), left)}
+            return {"folds": folds, "predicted": cost.once + folds * cost.each, "final": cost.final, "why": ""}
+    return _not_tried(_too_long(cost.of(1), left))
+
+
+def _not_tried(why: str) -> dict[str, Any]:
+    return {"folds": 0, "predicted": None, "final": 0.0, "why": why}
 
 
 def _choices(cost: Cost, resampling: Resampling, run: RunContext) -> Iterator[int]:
@@ -250,12 +299,16 @@ def _choices(cost: Cost, resampling: Resampling, run: RunContext) -> Iterator[in
 def _with_temperature(trial: Trial, targets: IntArray, given: float | None) -> Trial:
     """A trial with calibrated answers, and the temperature that calibrates them among its settings."""
     temperature = out_of_fold_temperature(trial.log_probs, targets) if given is None else given
-    return Trial({**trial.settings, "temperature": temperature}, rescaled(trial.log_probs, temperature))
+    return Trial(
+        {**trial.settings, "temperature": temperature}, rescaled(trial.log_probs, temperature).astype(np.float32)
+    )
 
 
-def _calibrated(tried: _Tried, chosen: int, targets: IntArray, run: RunContext) -> Trial:
-    """The chosen trial with answers that each were calibrated by others'."""
+def _calibrated(tried: _Tried, chosen: int, targets: IntArray, run: RunContext, given: float | None) -> Trial:
+    """The chosen trial with answers that each were calibrated by others', or by the temperature that was given."""
     trial = tried.trials[chosen]
+    if given is not None:
+        return trial
     plain = rescaled(trial.log_probs, 1 / float(trial.settings["temperature"]))
     generator = run.generator("calibration", tried.candidate.name)
     return replace(trial, log_probs=cross_calibrated(plain, targets, tried.resampling.groups, generator))

@@ -77,7 +77,7 @@ def fit(
     run = _open_run(out, recipe, dataset, threads, resume, progress or SilentProgress())
     with output_errors(run.work):
         climbed, not_offered = _climb(tuners, dataset, recipe, task, run)
-        fitted = climbed.winner.fit(dataset, climbed.trial.settings, run)
+        climbed, fitted = _fit_winner(climbed, dataset, run)
         rungs = _with_tune_seconds(climbed, fitted)
         scores = _evaluate(task, dataset, test, climbed, fitted)
         resolved = _resolved(recipe, task, climbed, threads)
@@ -97,8 +97,8 @@ def fit(
     return FitResult(
         bundle=out,
         task=task.name,
-        method=climbed.winner.method,
-        model=climbed.winner.model,
+        method=climbed.winner.candidate.method,
+        model=climbed.winner.candidate.model,
         labels=dataset.labels,
         scores=scores,
         primary_metric=task.primary_metric,
@@ -177,6 +177,19 @@ def _climb(
         return climb(instead, dataset, resampling, task, run, temperature=temperature), not_offered + missed + more
 
 
+def _fit_winner(climbed: Climb, dataset: Dataset, run: RunContext) -> tuple[Climb, Fitted]:
+    """Tune the winner on everything; where that fails, the next best stands in for it."""
+    while True:
+        winner = climbed.winner
+        try:
+            return climbed, winner.candidate.fit(dataset, winner.trial.settings, run)
+        except TuningError as error:
+            if len(climbed.winners) == 1:
+                raise RecipeError(f"Nothing could be tuned on all of the data: {error}.") from None
+            run.progress.say(f"{winner.candidate.name} could not be tuned on everything ({error}); the next best is")
+            climbed = climbed.without_winner(f"on all of the data, {error}")
+
+
 def _offers(tuners: Sequence[Tuner], dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], tuple[LeftOut, ...]]:
     offers = [tuner.candidates(dataset, recipe) for tuner in tuners]
     candidates = [candidate for found, _ in offers for candidate in found]
@@ -221,7 +234,7 @@ def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:
 
 def _with_tune_seconds(climbed: Climb, fitted: Fitted) -> tuple[Rung, ...]:
     rungs = list(climbed.rungs)
-    rungs[climbed.place] = replace(rungs[climbed.place], tune_seconds=fitted.seconds)
+    rungs[climbed.winner.place] = replace(rungs[climbed.winner.place], tune_seconds=fitted.seconds)
     return tuple(rungs)
 
 
@@ -231,9 +244,11 @@ def _evaluate(task: Task, dataset: Dataset, test: Dataset | None, climbed: Climb
         log_probs = fitted.reference([example.input for example in test])
         how = f"on {len(test)} test examples ({test.source}) that chose nothing"
         return task.score(test, dataset.labels, log_probs, task.groups(test), how=how)
-    how = f"out of fold ({climbed.resampling.name}), corrected for the choice among what was tried"
-    groups = climbed.resampling.groups
-    return task.score(dataset, dataset.labels, climbed.trial.log_probs, groups, how=how, optimism=climbed.optimism)
+    how = f"out of fold ({climbed.winner.resampling.name}), corrected for the choice among what was tried"
+    groups = climbed.winner.resampling.groups
+    return task.score(
+        dataset, dataset.labels, climbed.winner.trial.log_probs, groups, how=how, optimism=climbed.optimism
+    )
 
 
 def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recipe:
@@ -243,11 +258,11 @@ def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recip
             "data": Path(recipe.data).name,
             "test": Path(recipe.test).name if recipe.test else "",
             "task": task.name,
-            "method": climbed.winner.method,
+            "method": climbed.winner.candidate.method,
             # A blend names its members' models in its settings.
-            "model": "auto" if climbed.winner.method == "blend" else climbed.winner.model or "auto",
+            "model": "auto" if climbed.winner.candidate.method == "blend" else climbed.winner.candidate.model or "auto",
             "threads": threads,
-            "settings": dict(climbed.trial.settings),
+            "settings": dict(climbed.winner.trial.settings),
         }
     )
 
@@ -265,19 +280,21 @@ def _manifest(
 ) -> Manifest:
     backbone = fitted.backbone
     licences = [{"part": "the code around the weights (fewtune)", "licence": "Apache-2.0"}]
-    if climbed.winner.model:
-        licences.append({"part": f"the pretrained weights ({climbed.winner.model})", "licence": backbone["licence"]})
+    if climbed.winner.candidate.model:
+        licences.append(
+            {"part": f"the pretrained weights ({climbed.winner.candidate.model})", "licence": backbone["licence"]}
+        )
     licences.append({"part": "what was learnt from the data", "licence": "the data's owner decides"})
     return Manifest(
         task=task.name,
-        method=climbed.winner.method,
-        model=climbed.winner.model,
+        method=climbed.winner.candidate.method,
+        model=climbed.winner.candidate.model,
         labels=dataset.labels,
         backbone=backbone,
         recipe=recipe.model_dump(),
         primary_metric=task.primary_metric,
         scores=scores_as_json(scores),
-        resampling=climbed.resampling.name,
+        resampling=climbed.winner.resampling.name,
         rungs=tuple(rung_as_json(rung) for rung in rungs),
         left_out=tuple(left_out_as_json(left_out) for left_out in not_offered + climbed.left_out),
         notes=dataset.notes,
@@ -311,7 +328,7 @@ def _version(package: str) -> str:
 def _out_of_fold(dataset: Dataset, climbed: Climb) -> bytes:
     """A JSON line an example: what the model answered when it had not seen it (first repeat)."""
     lines = []
-    for example, log_probs in zip(dataset, climbed.trial.log_probs[0], strict=True):
+    for example, log_probs in zip(dataset, climbed.winner.trial.log_probs[0], strict=True):
         line: dict[str, Any] = {"place": example.place, "text": example.input, "label": example.target}
         if not np.isnan(log_probs[0]):
             line["prediction"] = dataset.labels[int(log_probs.argmax())]

@@ -51,10 +51,12 @@ class Made(Candidate):
         raise NotImplementedError
 
 
-def up(*candidates: Made, budget: float = 1e6, journal: Journal | None = None) -> Climb:
+def up(
+    *candidates: Made, budget: float = 1e6, journal: Journal | None = None, temperature: float | None = None
+) -> Climb:
     dataset = TASK.read(PAIRS, Recipe(), "fit")
     run = RunContext(Path(), journal=journal or Journal(), budget_seconds=budget)
-    return climb(candidates, dataset, TASK.resample(dataset, run), TASK, run)
+    return climb(candidates, dataset, TASK.resample(dataset, run), TASK, run, temperature=temperature)
 
 
 OVER_HEAD = Prior("head:x", -0.25, 0.35)
@@ -62,7 +64,7 @@ OVER_HEAD = Prior("head:x", -0.25, 0.35)
 
 def test_the_least_expected_loss_is_taken() -> None:
     climbed = up(Made("tfidf", 0.55), Made("head:x", 0.6), Made("contrastive:x", 0.85, Cost(0, 1, 1), OVER_HEAD))
-    assert "contrastive:x" in climbed.winner.name
+    assert "contrastive:x" in climbed.winner.candidate.name
     assert [rung.name for rung in climbed.rungs][:3] == ["tfidf", "head:x", "contrastive:x"]
 
 
@@ -110,7 +112,7 @@ def test_what_promises_most_comes_first() -> None:
 
 def test_a_rung_that_fails_does_so_alone() -> None:
     climbed = up(Made("head:x", 0.6), Made("contrastive:x", 0.9, Cost(0, 1, 1), OVER_HEAD, fails="it diverged"))
-    assert climbed.winner.name == "head:x"
+    assert climbed.winner.candidate.name == "head:x"
     assert climbed.left_out[0].why == "it diverged"
     with pytest.raises(TuningError, match="it diverged"):
         up(Made("contrastive:x", 0.9, Cost(0, 1, 1), OVER_HEAD, fails="it diverged"))
@@ -130,9 +132,9 @@ def test_a_blend_is_taken_where_two_know_different_things() -> None:
             return (Trial({}, np.repeat(rows[None], resampling.repeats, axis=0)),)
 
     climbed = up(Half("head:x", 0.0), Half("head:y", 0.0))
-    assert climbed.winner.method == "blend"
-    assert climbed.rungs[climbed.place].name == "head:x + head:y"
-    members = climbed.trial.settings["members"]
+    assert climbed.winner.candidate.method == "blend"
+    assert climbed.rungs[climbed.winner.place].name == "head:x + head:y"
+    members = climbed.winner.trial.settings["members"]
     assert [member["model"] for member in members] == ["x", "y"]
 
 
@@ -144,4 +146,29 @@ def test_decisions_are_replayed_whatever_the_clock_says(tmp_path: Path) -> None:
     again = up(*rungs(), budget=0.5, journal=Journal(tmp_path))
     assert [rung.name for rung in again.rungs] == [rung.name for rung in first.rungs]
     assert again.rungs[1].seconds == first.rungs[1].seconds
-    assert again.trial.log_probs.tobytes() == first.trial.log_probs.tobytes()
+    assert again.winner.trial.log_probs.tobytes() == first.winner.trial.log_probs.tobytes()
+
+
+def test_a_temperature_that_is_given_is_scored() -> None:
+    plain, hot = (up(Made("head:x", 0.9), temperature=given).rungs[0] for given in (None, 20.0))
+    assert hot.settings["temperature"] == 20.0
+    assert hot.scores["log_loss"].value > 2 * plain.scores["log_loss"].value
+
+
+def test_an_easy_fold_does_not_win() -> None:
+    """Two rungs without a rung to be compared with, one of them scored on a single fold."""
+    first = Made("contrastive:x", 0.8, Cost(0, 0.1, 0.1), OVER_HEAD)
+    second = Made("contrastive:y", 0.7, Cost(0, 100, 0.1), Prior("head:y", -0.25, 0.35))
+    climbed = up(first, second, budget=1000)
+    assert (first.folds, second.folds) == (20, 5)
+    assert climbed.rungs[1].resampling != climbed.rungs[0].resampling
+    assert climbed.rungs[1].expected_log_loss > climbed.rungs[0].expected_log_loss
+
+
+def test_nothing_is_foreseen_when_the_budget_is_spent() -> None:
+    class Dear(Made):
+        def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
+            pytest.fail("foreseeing takes time too")
+
+    climbed = up(Made("head:x", 0.6), Dear("contrastive:x", 0.9, prior=OVER_HEAD), budget=1e-9)
+    assert "spent" in climbed.left_out[0].why

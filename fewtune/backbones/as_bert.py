@@ -122,7 +122,7 @@ def _check(config: Mapping[str, Any], tensors: Mapping[str, np.ndarray], where: 
             )
     if words is not None and words.shape[1] != int(config["hidden_size"]):
         raise RecipeError(
-            f"Its embeddings are {words.shape[1]} wide and its layers {config['hidden_size']}: that cannot be used here.",
+            f"Its embeddings are {words.shape[1]} wide and its layers {config['hidden_size']}, which cannot be used.",
             where=where,
             how="Choose one of `fewtune models`.",
         )

@@ -105,15 +105,19 @@ def _posterior(
 ) -> float:
     """Posterior mean of the logarithm of the ratio of two mean losses, by the delta method over groups."""
     known = ~np.isnan(losses) & ~np.isnan(cheaper) & (weight > 0)
+    if not known.any():
+        return mean
     _, member_of = np.unique(groups[known], return_inverse=True)
-    count = int(member_of.max()) + 1 if known.any() else 0
+    w = weight[known]
+    # How often each group was drawn: as so many groups, not as one that weighs more.
+    drawn = np.bincount(member_of, weights=w) / np.bincount(member_of)
+    count = float(drawn.sum())
     if count < 3:
         return mean
-    w = weight[known]
     ours, theirs = (max(float(np.average(some[known], weights=w)), 1e-9) for some in (losses, cheaper))
-    influence = np.bincount(member_of, weights=w * (losses[known] / ours - cheaper[known] / theirs)) / w.sum()
+    influence = np.bincount(member_of, weights=losses[known] / ours - cheaper[known] / theirs) / w.sum()
     # The spread of so few groups is itself uncertain: Student's variance instead of the normal one.
-    variance = float(np.square(influence).sum()) * count / (count - 2)
+    variance = float(drawn @ np.square(influence)) * count / (count - 2)
     precision = 1 / max(variance, 1e-9)
     return (mean / sd**2 + math.log(ours / theirs) * precision) / (1 / sd**2 + precision)
 
@@ -123,7 +127,8 @@ def selection_optimism(contenders: Sequence[Contender], generator: np.random.Gen
 
     Bootstrap bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis 2018, Machine
     Learning 107): groups are drawn with replacement, what `choose` takes among the drawn is scored
-    on those not drawn, and compared there with what all the data chose.
+    on those not drawn, and compared there with what all the data chose. Priors, and what blends are
+    made of, are held as all the data gave them.
 
     Args:
         contenders: what was chosen from.

@@ -37,6 +37,15 @@ class Member:
     log_probs: FloatArray | None = None
 
 
+def blended_models(recipe: Recipe) -> list[str]:
+    """The models that a blend's recipe names; none where it is malformed."""
+    members = recipe.settings.get("members")
+    if not isinstance(members, list | tuple):
+        return []
+    named = [values.get("model") for values in members if isinstance(values, Mapping)]
+    return list(dict.fromkeys(name for name in named if isinstance(name, str) and name))
+
+
 class BlendTuner(Tuner):
     """Makes a blend again that a recipe describes; a new one is found by the ladder."""
 

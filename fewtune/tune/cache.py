@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from fewtune.progress import Progress, Step
 from fewtune.types import FloatArray
 
 _CHUNK = 4096
+_CHUNK_CHARACTERS = 1_000_000
 _KEY_BYTES = 16
 
 
@@ -76,8 +77,7 @@ class TrunkCache:
         missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
         if missing:
             with progress.step(name, total=len(missing)) as step:
-                for start in range(0, len(missing), _CHUNK):
-                    chunk = missing[start : start + _CHUNK]
+                for chunk in _chunks(missing):
                     self._write([key for key, _ in chunk], compute([text for _, text in chunk], step))
             known = self._load()
         return [known[key] for key in keys]
@@ -106,6 +106,20 @@ class TrunkCache:
             with partial.open("wb") as file:
                 np.save(file, array, allow_pickle=False)
             os.replace(partial, final)
+
+
+def _chunks(missing: Sequence[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+    """Texts that are computed together, few where they are long: each token may be a row."""
+    chunk: list[tuple[bytes, str]] = []
+    characters = 0
+    for key, text in missing:
+        if chunk and (len(chunk) == _CHUNK or characters + len(text) > _CHUNK_CHARACTERS):
+            yield chunk
+            chunk, characters = [], 0
+        chunk.append((key, text))
+        characters += len(text)
+    if chunk:
+        yield chunk
 
 
 def _key(text: str) -> bytes:

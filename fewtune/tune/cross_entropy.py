@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from fewtune.interfaces import RunContext
 from fewtune.tune.batches import Batches, Numbered, Shuffled
 from fewtune.tune.linear_head import LinearHead, fit_feature_heads
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
 
 # Of the head that training begins with: a logistic regression on the frozen features.
 _START_STRENGTH = 10.0
+_MOST_START_TEXTS = 2_000
 
 
 class CrossEntropyCandidate(TunedCandidate):
@@ -25,6 +28,9 @@ class CrossEntropyCandidate(TunedCandidate):
     The head is fitted to the frozen features first: a random one would send gradients through the
     layers that spoil them before it has learnt anything (Kumar et al. 2022, arXiv:2202.10054, LP-FT).
     """
+
+    most_head_texts = 0
+    most_start_texts = _MOST_START_TEXTS
 
     def batches(self, targets: IntArray, size: int, run: RunContext, unit: str) -> Batches:
         """Every example once an epoch, shuffled."""
@@ -41,7 +47,9 @@ class CrossEntropyCandidate(TunedCandidate):
     @staticmethod
     def first_head(layers: TunedLayers, views: Views, targets: IntArray, classes: int) -> LinearHead:
         """The head that training begins with."""
-        (head,) = fit_feature_heads(layers.features(views), targets, classes, [_START_STRENGTH])
+        some = np.unique(np.linspace(0, len(views) - 1, min(len(views), _MOST_START_TEXTS)).round().astype(int))
+        features = layers.features([views[i] for i in some])
+        (head,) = fit_feature_heads(features, targets[some], classes, [_START_STRENGTH])
         return head
 
     def head_settings(self) -> list[dict[str, float]]:

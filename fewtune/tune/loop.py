@@ -110,6 +110,8 @@ def train(
             enable_model_summary=False,
         )
         resume = str(checkpoint) if checkpoint is not None and checkpoint.is_file() else None
+        # Lightning leaves the modes as they are, and layers are in evaluation mode until they are told.
+        objective.train()
         trainer.fit(
             module,
             _Leg(),

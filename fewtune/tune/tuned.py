@@ -13,7 +13,7 @@ import math
 import statistics
 import time
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fewtune.backbones.text_encoder import EncoderParts, TextEncoder
-from fewtune.errors import MissingExtraError
+from fewtune.errors import InternalError, MissingExtraError
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner, TuningError
 from fewtune.progress import Step
 from fewtune.recipe import Recipe
@@ -50,6 +50,11 @@ _FIXED_SECONDS = 0.25
 _SLOWER = 0.3
 # Weights, their gradients and AdamW's two moments, in float32.
 _BYTES_PER_TUNED_WEIGHT = 16
+_BYTES_PER_ACTIVATION = 4
+_PROBE_TEXTS = 256
+# Cosine between a text's vector in torch and in the written graph, which computes in 8-bit integers.
+_LEAST_COSINE = 0.95
+_COMPARED_TEXTS = 32
 
 SETTINGS = {
     "layers": "how many layers are tuned, from the top",
@@ -61,6 +66,8 @@ SETTINGS = {
     "stop": "share of the steps after which training ends; the learning rate falls as if it went on",
     "temperature": TEMPERATURE_HELP,
 }
+
+Look = Callable[["TextObjective"], Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,11 +113,15 @@ class TunedCandidate(Candidate):
     Attributes:
         most_layers: how many are tuned where the settings do not say.
         embeddings: whether the embeddings are tuned as well; then all layers are.
+        most_head_texts: how many training texts the head is fitted to at most, after the training.
+        most_start_texts: how many are encoded at most before the training.
         gain: mean and deviation of the prior: the logarithm of the log loss, over the frozen encoder's.
     """
 
     most_layers: ClassVar[int] = 6
     embeddings: ClassVar[bool] = False
+    most_head_texts: ClassVar[int] = _MOST_HEAD_TEXTS
+    most_start_texts: ClassVar[int] = 0
     learning_rate: ClassVar[float] = 1e-4
     gain: ClassVar[tuple[float, float]]
 
@@ -177,13 +188,16 @@ class TunedCandidate(Candidate):
         Raises:
             TuningError: the training would not fit this machine's memory.
         """
+        import torch
+
         # Importing Lightning takes seconds; they are not to be counted to the first fold.
         from fewtune.tune import loop
         from fewtune.tune.layers import TunedLayers
 
         del loop
+        torch.set_num_threads(run.threads)
         plan = self.plan(dataset)
-        self._check_memory(plan)
+        self._check_memory(plan, [example.input for example in dataset])
         targets = class_indices(dataset)
         texts = [example.input for example in dataset]
         batches = self.batches(targets, plan.batch_size, run, f"{self.name}/probe")
@@ -201,12 +215,14 @@ class TunedCandidate(Candidate):
         encode = (time.perf_counter() - started) / len(sample)
         heads = self.heads_seconds(dataset, run)
         steps = batches.steps(plan.epochs) * max(self._stops)
-        looks = len(self._stops) * (encode * min(len(texts), 2 * _MOST_HEAD_TEXTS) + heads)
+        read = min(0.8 * len(texts), self.most_head_texts) + 0.2 * len(texts)
+        begun = encode * min(len(texts), self.most_start_texts)
+        looks = len(self._stops) * (encode * read + heads) + begun
         train = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * steps * step
         # A fold trains on four fifths of the examples.
         each = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * 0.8 * steps * step + looks
         delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_HEAD_TEXTS / len(texts))
-        return Cost(once=once, each=each, final=train + delivered + heads + 2.0)
+        return Cost(once=once, each=each, final=train + begun + delivered + heads + 2.0)
 
     def _step_seconds(
         self,
@@ -224,6 +240,7 @@ class TunedCandidate(Candidate):
         objective = self.objective(layers, list(views.values()), targets[list(views)], classes, local)
         learnt = [parameter for parameter in objective.parameters() if parameter.requires_grad]
         optimizer = torch.optim.AdamW(learnt, 0.0, fused=True)
+        objective.train()
         seconds = []
         for number in range(len(local)):
             started = time.perf_counter()
@@ -231,19 +248,33 @@ class TunedCandidate(Candidate):
             optimizer.step()
             optimizer.zero_grad()
             seconds.append(time.perf_counter() - started)
+        objective.eval()
         return statistics.median(seconds[1:])
 
-    def _check_memory(self, plan: Plan) -> None:
+    def _check_memory(self, plan: Plan, texts: Sequence[str]) -> None:
         tuned = self._tuned_weights(plan)
-        needed_mb = tuned * _BYTES_PER_TUNED_WEIGHT / 1e6 + 500
+        weights_mb = tuned * _BYTES_PER_TUNED_WEIGHT / 1e6 + 500
+        needed_mb = weights_mb + self._activations_mb(plan, texts)
         free_mb = free_memory_mb()
-        if needed_mb > free_mb:
-            fits = int(plan.layers * max(0.0, free_mb - 500) / needed_mb)
-            advice = f"--set layers={fits} would fit" if fits and not self.embeddings else "a smaller model would fit"
-            raise TuningError(
-                f"tuning {tuned / 1e6:.0f} M weights takes about {needed_mb:.0f} MB, "
-                f"and {free_mb:.0f} MB are free; {advice}"
-            )
+        if needed_mb <= free_mb:
+            return
+        share = max(0.0, free_mb - weights_mb) / (needed_mb - weights_mb)
+        fits = int(plan.batch_size * share)
+        advice = f"--set batch_size={fits} would fit" if fits >= 2 else "a smaller model or fewer layers would fit"
+        raise TuningError(
+            f"tuning {tuned / 1e6:.0f} M weights at {plan.batch_size} texts a step takes about {needed_mb:.0f} MB, "
+            f"and {free_mb:.0f} MB are free; {advice}"
+        )
+
+    def _activations_mb(self, plan: Plan, texts: Sequence[str]) -> float:
+        """What one step keeps for its way back: of every token, and of every pair of tokens in a row."""
+        config = self._encoder.parts.config
+        sample = texts[:: max(1, len(texts) // _PROBE_TEXTS)]
+        lengths = np.array([len(ids) for ids in token_ids(self._encoder.parts, sample)])
+        tokens = plan.batch_size * float(lengths.mean())
+        inner = 8 * int(config["hidden_size"]) + 4 * int(config["intermediate_size"])
+        pairs = 2 * int(config["num_attention_heads"]) * float(lengths.max())
+        return tokens * plan.layers * (inner + pairs) * _BYTES_PER_ACTIVATION / 1e6
 
     def _tuned_weights(self, plan: Plan) -> int:
         parts = self._encoder.parts
@@ -277,7 +308,8 @@ class TunedCandidate(Candidate):
                 started = time.monotonic()
                 fold = self._fit_fold(plan, views, names, targets, split, unit, run, step)
                 log_probs[:, number // per_repeat, split.valid] = fold
-                seconds.append(time.monotonic() - started)
+                took = run.journal.once(f"{unit} took", lambda started=started: time.monotonic() - started)
+                seconds.append(took)
         if np.isnan(log_probs).all():
             raise TuningError("the budget was spent before its first fold was done")
         return tuple(Trial(chosen, scored) for chosen, scored in zip(settings, log_probs, strict=True))
@@ -320,7 +352,7 @@ class TunedCandidate(Candidate):
         step: Step,
     ) -> FloatArray:
         """(trials, validated, classes) log probabilities."""
-        train = _at_most(split.train, targets, _MOST_HEAD_TEXTS, run, unit)
+        train = _at_most(split.train, targets, self.most_head_texts, run, unit)
 
         def look(objective: TextObjective) -> FloatArray:
             features = objective.layers.features([*names, *(views[i] for i in (*train, *split.valid))])
@@ -328,25 +360,28 @@ class TunedCandidate(Candidate):
             heads = self.heads(objective, of_train, targets[train], of_names)
             return np.stack([head.log_probs(of_valid) for head in heads]).astype(np.float32)
 
-        entries = [f"{unit}/stop {stop}" for stop in self._stops]
-        if not all(run.journal.has_array(entry) for entry in entries):
-            some = [views[i] for i in split.train]
-            self._train(
+        def looked(attempt: str) -> list[str]:
+            return [f"{attempt}/stop {stop}" for stop in self._stops]
+
+        for attempt in _attempts(unit):
+            if all(run.journal.has_array(entry) for entry in looked(attempt)):
+                step.advance()
+                break
+        else:
+            _, attempt = self._train(
                 plan,
-                some,
+                [views[i] for i in split.train],
                 targets[split.train],
                 len(names),
                 unit,
                 run,
                 _Part(step),
-                looks={
-                    stop: lambda objective, entry=entry: run.journal.array(entry, lambda: look(objective))
-                    for stop, entry in zip(self._stops, entries, strict=True)
-                },
+                looks=lambda attempt: [
+                    lambda objective, entry=entry: run.journal.array(entry, lambda: look(objective))
+                    for entry in looked(attempt)
+                ],
             )
-        else:
-            step.advance()
-        return np.concatenate([run.journal.array(entry, lambda: np.zeros(0)) for entry in entries])
+        return np.concatenate([run.journal.array(entry, _unreachable) for entry in looked(attempt)])
 
     def _train(
         self,
@@ -358,18 +393,31 @@ class TunedCandidate(Candidate):
         run: RunContext,
         step: _Part,
         *,
-        looks: Mapping[float, Any],
-    ) -> TextObjective:
-        """Train on some texts; once more at a lower learning rate where the loss diverges."""
+        looks: Callable[[str], Sequence[Look]],
+    ) -> tuple[TextObjective, str]:
+        """Train on some texts; once more at a lower learning rate where the loss diverges.
+
+        Args:
+            plan: hyper-parameters.
+            views, targets, classes: what is learnt from.
+            unit: the training's name, for its randomness and the journal.
+            run: threads, journal.
+            step: is told of progress.
+            looks: name of an attempt to what looks at the objective at each of the stops.
+
+        Returns:
+            What was trained, and the name of the attempt that it was.
+        """
         from fewtune.tune.loop import DivergedError
 
+        first, second = _attempts(unit)
         try:
-            return self._attempt(plan, views, targets, classes, unit, run, step, looks)
+            return self._attempt(plan, views, targets, classes, first, run, step, looks(first)), first
         except DivergedError as error:
             slower = replace(plan, learning_rate=plan.learning_rate * _SLOWER)
             run.progress.say(f"{self.name}: {error}; once more at a learning rate of {slower.learning_rate:.2g}")
         try:
-            return self._attempt(slower, views, targets, classes, f"{unit}/slower", run, step, looks)
+            return self._attempt(slower, views, targets, classes, second, run, step, looks(second)), second
         except DivergedError as error:
             raise TuningError(f"{error}, at a learning rate of {slower.learning_rate:.2g} too") from None
 
@@ -382,12 +430,12 @@ class TunedCandidate(Candidate):
         unit: str,
         run: RunContext,
         step: _Part,
-        looks: Mapping[float, Any],
+        looks: Sequence[Look],
     ) -> TextObjective:
         import torch
 
         from fewtune.tune.layers import TunedLayers
-        from fewtune.tune.loop import Schedule, train
+        from fewtune.tune.loop import DivergedError, Schedule, train
 
         torch.set_num_threads(run.threads)
         batches = self.batches(targets, plan.batch_size, run, unit)
@@ -396,14 +444,24 @@ class TunedCandidate(Candidate):
         objective = self.objective(layers, views, targets, classes, batches)
         steps = batches.steps(plan.epochs)
         schedule = Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay)
-        at = {max(1, round(stop * steps)): look for stop, look in looks.items()}
+        # In a training of a step or two, two stops can be the same one.
+        at: dict[int, list[Look]] = {}
+        for stop, look in zip(self._stops, looks, strict=True):
+            at.setdefault(max(1, round(stop * steps)), []).append(look)
         step.total = max(at)
+
+        def at_stop(number: int) -> None:
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in objective.parameters()):
+                raise DivergedError(f"the weights became infinite or not a number by step {number}")
+            for look in at[number]:
+                look(objective)
+
         train(
             objective,
             schedule,
             seed_of=lambda number: run.seed_of(unit, "step", number),
             stops=sorted(at),
-            at_stop=lambda number: at[number](objective),
+            at_stop=at_stop,
             checkpoint=run.journal.checkpoint(unit),
             step=step,
         )
@@ -423,14 +481,16 @@ class TunedCandidate(Candidate):
         unit = f"{chosen._key(plan)}/final"
         with run.progress.step(f"Tune {self.name} on everything", total=1) as step:
             views = chosen._views(texts, plan, run)
-            (stop,) = chosen._stops
-            objective = chosen._train(
-                plan, views, targets, len(dataset.labels), unit, run, _Part(step), looks={stop: lambda _: None}
+            objective, _ = chosen._train(
+                plan, views, targets, len(dataset.labels), unit, run, _Part(step), looks=lambda _: [lambda _: None]
             )
+        compared = range(0, len(texts), max(1, len(texts) // _COMPARED_TEXTS))
+        in_torch = objective.layers.features([views[i] for i in compared])
         parts = self._encoder.parts.tuned(objective.tensors())
         graph = parts.graph()
         session = TextGraph(graph, parts.tokenizer_json, threads=run.threads)
-        some = _at_most(np.arange(len(texts)), targets, _MOST_HEAD_TEXTS, run, unit)
+        _check_same(session.run([texts[i] for i in compared], "features"), in_torch)
+        some = _at_most(np.arange(len(texts)), targets, max(1, self.most_head_texts), run, unit)
         features = session.run([texts[i] for i in some], "features")
         names = session.run(label_texts(dataset.labels), "features")
         (head,) = chosen.heads(objective, features, targets[some], names)
@@ -464,6 +524,23 @@ class TunedCandidate(Candidate):
         return self._encoder.hidden_states(texts, self._below(plan), threads=run.threads)
 
 
+def _attempts(unit: str) -> tuple[str, str]:
+    """Names of a training's first attempt, and of its second at a lower learning rate."""
+    return unit, f"{unit}/slower"
+
+
+def _unreachable() -> FloatArray:
+    raise InternalError("A look at a training was not journalled.")
+
+
+def _check_same(in_graph: FloatArray, in_torch: FloatArray) -> None:
+    """The graph must compute what was tuned, as far as 8-bit integers go."""
+    lengths = np.linalg.norm(in_graph, axis=1) * np.linalg.norm(in_torch, axis=1)
+    cosine = float(((in_graph * in_torch).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+    if not cosine >= _LEAST_COSINE:
+        raise InternalError(f"The written graph's vectors differ from the tuned layers' (cosine {cosine:.3f}).")
+
+
 class _Part:
     """A step of progress as one unit of another."""
 
@@ -489,10 +566,10 @@ def _shape(dataset: Dataset) -> tuple[int, int]:
 
 
 def _at_most(chosen: IntArray, targets: IntArray, most: int, run: RunContext, unit: str) -> IntArray:
-    """At most so many of the chosen examples, of every class at least one."""
-    if len(chosen) <= most:
-        return chosen
+    """At most so many of the chosen examples; of every class at least one, unless none at all are wanted."""
+    if len(chosen) <= most or most == 0:
+        return chosen[:most]
     shuffled = run.generator(unit, "head").permutation(chosen)
     _, first = np.unique(targets[shuffled], return_index=True)
-    rest = np.setdiff1d(np.arange(len(shuffled)), first)[: most - len(first)]
+    rest = np.setdiff1d(np.arange(len(shuffled)), first)[: max(0, most - len(first))]
     return np.sort(shuffled[np.concatenate([first, rest])])

@@ -18,6 +18,7 @@ from fewtune import catalog, pipeline  # noqa: E402
 from fewtune.backbones.text_encoder import MiniLM, TextEncoder  # noqa: E402
 from fewtune.bundle.export import export_bundle  # noqa: E402
 from fewtune.errors import RecipeError  # noqa: E402
+from fewtune.interfaces import TuningError  # noqa: E402
 from fewtune.progress import SilentProgress  # noqa: E402
 from fewtune.recipe import Recipe, make_recipe, read_recipe  # noqa: E402
 from fewtune.tune import tuned  # noqa: E402
@@ -145,6 +146,79 @@ def test_a_model_that_does_not_fit_the_memory_is_not_loaded(
     assert "MB are free" in reason
 
 
+@pytest.mark.parametrize("method", METHODS)
+def test_a_training_of_one_step_is_looked_at_too(pairs: Pairs, folder: str, tmp_path: Path, method: str) -> None:
+    model = fit(pairs[:16], folder, tmp_path / "out", method, settings={"epochs": 0.1})
+    assert model.manifest.method == method
+
+
+def test_weights_that_diverged_in_the_last_step_are_seen(
+    pairs: Pairs, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A gradient that is no number leaves a finite loss behind it."""
+    loss_of = SupervisedContrastive.loss_of
+
+    def poisoned(self: SupervisedContrastive, features: Any, targets: Any) -> Any:
+        loss = loss_of(self, features, targets)
+        loss.register_hook(lambda gradient: gradient * float("nan"))
+        return loss
+
+    monkeypatch.setattr(SupervisedContrastive, "loss_of", poisoned)
+    model = fit(pairs, folder, tmp_path / "out", "contrastive")
+    assert model.result is not None
+    assert model.result.method == "head"
+    assert "not a number" in model.result.left_out[0].why or "nan" in model.result.left_out[0].why
+
+
+def test_a_winner_that_cannot_be_tuned_on_everything_gives_way(
+    pairs: Pairs, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> None:
+        raise TuningError("it diverged")
+
+    sure = (-3.0, 0.01)
+    monkeypatch.setattr("fewtune.tune.contrastive.ContrastiveCandidate.gain", sure)
+    monkeypatch.setattr("fewtune.tune.contrastive.ContrastiveCandidate.fit", fails)
+    model = fit(pairs, folder, tmp_path / "out", "auto")
+    assert model.result is not None
+    assert "contrastive" not in model.result.method
+    assert any("on all of the data" in some.why for some in model.result.left_out)
+
+
+def test_dropout_drops(pairs: Pairs, folder: str) -> None:
+    from fewtune.backbones.text_encoder import encoder_from
+    from fewtune.tune.layers import TunedLayers
+    from fewtune.tune.loop import Objective, Schedule, train
+    from fewtune.tune.tuned import token_ids
+
+    parts = encoder_from(folder).parts
+    views = token_ids(parts, [text for text, _ in pairs[:4]])
+    layers = TunedLayers(parts, count=2, embeddings=True, dropout=0.5)
+    seen: list[float] = []
+
+    class Sum(Objective):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = layers
+
+        def loss(self, batch: int) -> Any:
+            loss = self.layers(self.layers.pack(views))[:, :5].sum()
+            seen.append(float(loss.detach()))
+            return loss
+
+    with SilentProgress().step("x") as step:
+        train(Sum(), Schedule(3, 1e-12), seed_of=lambda number: number, step=step)
+    assert len(set(seen)) == 3
+
+
+@pytest.mark.parametrize(
+    "setting", ["temperature", "layers", "epochs", "learning_rate", "batch_size", "C", "sharpness"]
+)
+def test_what_cannot_be_zero_is_refused(pairs: Pairs, folder: str, tmp_path: Path, setting: str) -> None:
+    with pytest.raises(RecipeError, match="cannot be 0"):
+        fit(pairs, folder, tmp_path / "out", "contrastive", settings={setting: 0})
+
+
 @pytest.mark.parametrize(
     "odd",
     [
@@ -166,6 +240,18 @@ def test_a_missing_extra_is_named(pairs: Pairs, folder: str, tmp_path: Path, mon
     model = fit(pairs, folder, tmp_path / "out", "auto")
     assert model.result is not None
     assert any("fewtune[train]" in some.why for some in model.result.left_out if some.name == "contrastive")
+
+
+def test_a_blend_with_a_model_of_ones_own_is_made_again(pairs: Pairs, folder: str, tmp_path: Path) -> None:
+    settings = {"C": 3.0, "label_names": 0.0, "temperature": 1.0}
+    members = [
+        {"method": "head", "model": folder, "weight": 0.5, "settings": settings},
+        {"method": "tfidf", "model": "", "weight": 0.5, "settings": {"C": 10.0}},
+    ]
+    result = pipeline.fit(Recipe(method="blend", settings={"members": members}), source=pairs, out=tmp_path / "a")
+    recipe = make_recipe(read_recipe(result.bundle / "recipe.toml") | {"data": ""})
+    again = pipeline.fit(recipe, source=pairs, out=tmp_path / "b")
+    assert (result.bundle / "model-1.onnx").read_bytes() == (again.bundle / "model-1.onnx").read_bytes()
 
 
 def test_a_blend_is_made_again_by_its_recipe(tmp_path: Path, tickets: Pairs) -> None:
