@@ -60,7 +60,8 @@ SETTINGS = {
     "layers": "how many layers are tuned, from the top",
     "epochs": "how often each example is seen",
     "learning_rate": "the highest, after warming up",
-    "batch_size": "examples a step",
+    "batch_size": "examples a batch",
+    "accumulate": "batches whose gradients are summed up for one step",
     "warmup": "share of the steps in which the learning rate rises",
     "weight_decay": "of AdamW",
     "stop": "share of the steps after which training ends; the learning rate falls as if it went on",
@@ -80,6 +81,7 @@ class Plan:
     batch_size: int
     warmup: float
     weight_decay: float
+    accumulate: int
 
 
 class TunedTuner(Tuner):
@@ -172,6 +174,7 @@ class TunedCandidate(Candidate):
             batch_size=max(2, int(given.get("batch_size", 32 if len(dataset.labels) <= 20 else 64))),
             warmup=float(given.get("warmup", 0.1)),
             weight_decay=float(given.get("weight_decay", 0.01)),
+            accumulate=max(1, int(given.get("accumulate", 1))),
         )
 
     def epochs(self, examples: int) -> float:
@@ -442,8 +445,8 @@ class TunedCandidate(Candidate):
         layers = TunedLayers(self._encoder.parts, count=plan.layers, embeddings=self.embeddings, dropout=self.dropout())
         torch.manual_seed(run.seed_of(unit, "start"))
         objective = self.objective(layers, views, targets, classes, batches)
-        steps = batches.steps(plan.epochs)
-        schedule = Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay)
+        steps = max(1, round(batches.steps(plan.epochs) / plan.accumulate))
+        schedule = Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay, plan.accumulate)
         # In a training of a step or two, two stops can be the same one.
         at: dict[int, list[Look]] = {}
         for stop, look in zip(self._stops, looks, strict=True):

@@ -85,6 +85,15 @@ def test_each_text_passes_the_trunk_once(
     assert set(counts.values()) == {1}
 
 
+def test_gradients_of_small_batches_can_be_summed(pairs: Pairs, folder: str, tmp_path: Path) -> None:
+    options = {"epochs": 4, "batch_size": 4, "stop": 1.0, "dropout": 0}
+    plain = fit(pairs, folder, tmp_path / "a", "full", settings={**options, "accumulate": 1})
+    summed = fit(pairs, folder, tmp_path / "b", "full", settings={**options, "accumulate": 4})
+    assert plain.manifest.recipe["settings"]["accumulate"] == 1
+    assert summed.manifest.recipe["settings"]["accumulate"] == 4
+    assert (plain.bundle / "model.onnx").read_bytes() != (summed.bundle / "model.onnx").read_bytes()
+
+
 def test_what_is_foreseen_is_about_what_it_takes(pairs: Pairs, folder: str, tmp_path: Path) -> None:
     model = fit(pairs, folder, tmp_path / "out", "contrastive")
     assert model.result is not None
