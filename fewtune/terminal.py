@@ -131,24 +131,25 @@ def in_words(accuracy: Score) -> str:
 
 
 def _rungs(result: FitResult) -> Table:
-    names = ("candidate", "accuracy", "95 % interval", "log loss", "seconds", "foreseen", "")
-    table = Table(*names, box=None, header_style="dim")
-    table.columns[0].no_wrap = True
+    """A line a rung, the taken one marked; no wider than a terminal of 80 columns."""
+    table = Table("  candidate", "accuracy (95 %)", "log loss", "s (foreseen)", box=None, header_style="dim")
+    for column in table.columns[1:]:
+        column.no_wrap = True
     for rung in result.rungs:
         taken = rung.tune_seconds is not None
-        table.add_row(*_rung_cells(rung), "[green]← taken[/]" if taken else "", style="bold" if taken else "")
+        table.add_row(*_rung_cells(rung, "→" if taken else " "), style="bold" if taken else "")
     return table
 
 
-def _rung_cells(rung: Rung) -> tuple[str, ...]:
+def _rung_cells(rung: Rung, mark: str) -> tuple[str, ...]:
     accuracy = rung.scores["accuracy"]
+    foreseen = "" if rung.predicted_seconds is None else f" ({rung.predicted_seconds:.1f})"
+    # A blend's two members stand below each other.
     return (
-        escape(rung.name),
-        f"{100 * accuracy.value:.1f} %",
-        _ends(accuracy, "{:.0%}"),
+        f"{mark} {escape(rung.name)}".replace(" + ", "\n    + "),
+        f"{100 * accuracy.value:.1f} % ({_ends(accuracy, '{:.0%}').replace('%', '')})",
         f"{rung.expected_log_loss:.3f}",
-        f"{rung.seconds:.1f}",
-        "" if rung.predicted_seconds is None else f"{rung.predicted_seconds:.1f}",
+        f"{rung.seconds:.1f}{foreseen}",
     )
 
 
