@@ -44,6 +44,14 @@ _SECOND_BACKBONE = 0.08
 _SAME_METHOD, _OTHER_METHOD = 0.5, 0.4
 
 
+class NothingTriedError(TuningError):
+    """Not one candidate could be had; `left_out` tells of each why."""
+
+    def __init__(self, left_out: Sequence[LeftOut]) -> None:
+        super().__init__("; ".join(f"{some.name}: {some.why}" for some in left_out))
+        self.left_out = tuple(left_out)
+
+
 @dataclass(frozen=True, slots=True)
 class Winner:
     """A rung that can be delivered.
@@ -117,7 +125,7 @@ def climb(
         temperature: what logits are divided by; None: found from the out-of-fold answers of each trial.
 
     Raises:
-        TuningError: not one candidate could be had.
+        NothingTriedError: not one candidate could be had.
     """
     targets = task.targets(dataset, dataset.labels)
     tried: list[_Tried] = []
@@ -132,7 +140,7 @@ def climb(
         if reason:
             left_out.append(LeftOut(candidate.name, reason))
     if not tried:
-        raise TuningError("; ".join(f"{some.name}: {some.why}" for some in left_out))
+        raise NothingTriedError(left_out)
     for blend in _blends(tried, run):
         _try(blend, dataset, resampling, targets, tried, run, temperature)
     contenders = [some.contender for some in tried]

@@ -21,7 +21,7 @@ from fewtune.data.check import check_language
 from fewtune.errors import DataError, InternalError, RecipeError, UserError
 from fewtune.interfaces import Candidate, Fitted, RunContext, Task, Tuner, TuningError
 from fewtune.journal import Journal
-from fewtune.ladder import Climb, climb
+from fewtune.ladder import Climb, NothingTriedError, climb
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
 from fewtune.runtime import open_bundle
@@ -167,14 +167,15 @@ def _climb(
     temperature = recipe.settings.get("temperature")
     try:
         return climb(candidates, dataset, resampling, task, run, temperature=temperature), not_offered
-    except TuningError as error:
+    except NothingTriedError as error:
         stand_ins = catalog.stand_ins(recipe, task)
         if not stand_ins:
             raise RecipeError(f"Nothing could be tuned: {error}.", where=f"--method {recipe.method}") from None
-        run.progress.say(f"{recipe.method} was not to be had ({error}); the frozen encoder stands in for it")
-        missed = tuple(LeftOut(candidate.name, str(error)) for candidate in candidates)
+        run.progress.say(f"The frozen encoder stands in for {recipe.method}: {error}")
         instead, more = _offers(stand_ins, dataset, recipe)
-        return climb(instead, dataset, resampling, task, run, temperature=temperature), not_offered + missed + more
+        return climb(
+            instead, dataset, resampling, task, run, temperature=temperature
+        ), not_offered + error.left_out + more
 
 
 def _fit_winner(climbed: Climb, dataset: Dataset, run: RunContext) -> tuple[Climb, Fitted]:

@@ -19,9 +19,9 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     """Sorts texts into classes; clone, Pipeline, cross_val_score and GridSearchCV work.
 
     Args:
-        method: how to tune: "auto", "tfidf", "head".
+        method: how to tune: "auto" climbs the ladder; "tfidf", "head", "contrastive", "partial", "lora", "full".
         model: a pretrained model by name or folder; "auto" tries all that fit.
-        budget: time to spend on one fit, e.g. "5m".
+        budget: time to spend on one fit, e.g. "5m"; cross-validation spends it on every fold.
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.
         settings: hyper-parameters of the method, e.g. {"C": 1.0}.
