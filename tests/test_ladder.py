@@ -157,11 +157,28 @@ def test_a_temperature_that_is_given_is_scored() -> None:
 
 def test_an_easy_fold_does_not_win() -> None:
     """Two rungs without a rung to be compared with, one of them scored on a single fold."""
-    first = Made("contrastive:x", 0.8, Cost(0, 0.1, 0.1), OVER_HEAD)
-    second = Made("contrastive:y", 0.7, Cost(0, 100, 0.1), Prior("head:y", -0.25, 0.35))
-    climbed = up(first, second, budget=1000)
-    assert (first.folds, second.folds) == (20, 5)
-    assert climbed.rungs[1].resampling != climbed.rungs[0].resampling
+
+    class EasyFold(Made):
+        """On the first fold's examples as sure as it is told, elsewhere hardly at all."""
+
+        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+            self.folds = len(resampling.splits)
+            targets = TASK.targets(dataset, dataset.labels)
+            easy = np.isin(np.arange(len(dataset)), resampling.splits[0].valid)
+            sure = np.where(easy, self._right, 0.55)[:, None]
+            rows = np.log(np.where(targets[:, None] == np.arange(2), sure, 1 - sure))
+            log_probs = np.full((resampling.repeats, len(dataset), 2), np.nan)
+            for number, split in enumerate(resampling.splits):
+                log_probs[number // resampling.folds, split.valid] = rows[split.valid]
+            return (Trial({}, log_probs),)
+
+    first = EasyFold("contrastive:x", 0.95, Cost(0, 1, 1), OVER_HEAD)
+    second = EasyFold("contrastive:y", 0.8, Cost(0, 200, 1), Prior("head:y", -0.25, 0.35))
+    climbed = up(first, second, budget=1000, temperature=1.0)
+    assert (first.folds, second.folds) == (20, 1)
+    assert "1 of 5 folds" in climbed.rungs[1].resampling
+    plain = [rung.scores["log_loss"].value for rung in climbed.rungs[:2]]
+    assert plain[1] < plain[0], "the fold is easy"
     assert climbed.rungs[1].expected_log_loss > climbed.rungs[0].expected_log_loss
 
 

@@ -36,6 +36,16 @@ def test_little_evidence_is_shrunk_towards_the_prior() -> None:
     assert shrunk[1] > 0.93 * shrunk[0]
 
 
+def test_with_little_evidence_it_matters_what_was_expected() -> None:
+    frozen = outcome(np.array([0.1, 0.9, 0.2, 1.2, 0.4, 0.6, 0.3, 1.1]))
+    same = outcome(np.array([0.9, 0.1, 1.2, 0.2, 0.6, 0.4, 1.1, 0.3]))
+    hopeful, doubtful = (
+        choose([Contender((frozen,)), Contender((same,), over=0, mean=mean, sd=0.1)]).expected[1]
+        for mean in (-0.5, 0.5)
+    )
+    assert hopeful < 0.7 * doubtful
+
+
 def test_near_ties_go_to_the_cheaper() -> None:
     values = losses(100, 0.5)
     assert choose([Contender((outcome(values),)), Contender((outcome(0.995 * values),))]).best == 0

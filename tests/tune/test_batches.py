@@ -26,7 +26,7 @@ def test_an_epoch_holds_every_example(labels: list[int], size: int, kind: type[B
 
 
 def test_pairs_share_their_class() -> None:
-    targets = np.repeat(np.arange(10), 8)
+    targets = np.repeat(np.arange(10), 7)
     batches = make(Paired, targets, 16)
     for number in range(3 * batches.per_epoch):
         labels, counts = np.unique(targets[batches[number]], return_counts=True)
