@@ -55,7 +55,10 @@ def test_demo_makes_a_good_bundle_twice(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
         result = json.loads(done.stdout)
         assert result["scores"]["accuracy"]["value"] > 0.85
-        assert (tmp_path / result["bundle"] / "model.onnx").is_file()
+        bundle = tmp_path / result["bundle"]
+        graphs = json.loads((bundle / "bundle.json").read_text())["graphs"]
+        assert graphs
+        assert all((bundle / graph["file"]).is_file() for graph in graphs)
 
 
 def test_check_and_models(csv_file: Path) -> None:
