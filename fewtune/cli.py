@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fewtune.recipe import Recipe
-    from fewtune.types import Table
+    from fewtune.types import Answer, Table
 
 app = typer.Typer(
     name="fewtune",
@@ -103,6 +103,16 @@ def predict(
         Path | None, typer.Option(help="CSV, TSV or JSONL, by its ending. [default: CSV on standard output]")
     ] = None,
     text: TextColumn = None,
+    max_error: Annotated[
+        float | None,
+        typer.Option(
+            help="Highest share of errors among the answers, such as 0.05: adds the columns unsure and outside."
+        ),
+    ] = None,
+    sets: Annotated[
+        float | None,
+        typer.Option(help="How often the true label is among those listed, such as 0.9: adds the column labels."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict: the input's columns plus prediction and confidence."""
@@ -119,16 +129,17 @@ def predict(
         columns = find_columns(table, text=text or "", need_label=False)
         for note in (*table.notes, *columns.notes):
             console.print(note, style="dim", highlight=False, markup=False)
-        probabilities = model.predict_proba(table.column(columns.text), progress=TerminalProgress(console))
-        best = probabilities.argmax(axis=1)
-        answers = [(model.labels[i], float(row[i])) for i, row in zip(best, probabilities, strict=True)]
+        answers = model.answer(
+            table.column(columns.text), max_error=max_error, coverage=sets, progress=TerminalProgress(console)
+        )
+        added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
         if as_json:
-            _print_json({"predictions": [{"prediction": a, "confidence": c} for a, c in answers]})
+            _print_json({"predictions": added})
         if out is not None:
-            write_atomically(out, form(table, answers).encode())
+            write_atomically(out, form(table, added).encode())
             console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
         elif not as_json:
-            sys.stdout.write(form(table, answers))
+            sys.stdout.write(form(table, added))
 
 
 @app.command()
@@ -374,21 +385,35 @@ def _fit_as_json(result: Any) -> dict[str, Any]:
         "left_out": [left_out_as_json(left_out) for left_out in result.left_out],
         "findings": [asdict(finding) for finding in result.findings],
         "notes": list(result.notes),
+        "answer_rules": asdict(result.answer_rules),
+        "comparisons": [asdict(comparison) for comparison in result.comparisons],
+        "learning_curve": asdict(result.learning_curve) if result.learning_curve else None,
+        "suspects": [asdict(suspect) for suspect in result.suspects],
         "seconds": round(result.seconds, 3),
         "peak_memory_mb": round(result.peak_memory_mb, 1),
     }
 
 
-Answers = Sequence[tuple[str, float]]
+def _answer_columns(answer: Answer, with_unsure: bool, with_labels: bool) -> dict[str, Any]:
+    """What predict adds to a row."""
+    columns: dict[str, Any] = {"prediction": answer.prediction, "confidence": round(answer.confidence, 6)}
+    if with_unsure:
+        columns |= {"unsure": answer.unsure, "outside": answer.outside}
+    if with_labels:
+        columns["labels"] = list(answer.labels)
+    return columns
 
 
-def _table_form(out: Path | None) -> Callable[[Table, Answers], str]:
+Added = Sequence[dict[str, Any]]
+
+
+def _table_form(out: Path | None) -> Callable[[Table, Added], str]:
     from fewtune.errors import OutputError
 
     suffix = out.suffix.lower() if out else ".csv"
-    forms: dict[str, Callable[[Table, Answers], str]] = {
-        ".csv": lambda table, answers: _delimited(table, answers, ","),
-        ".tsv": lambda table, answers: _delimited(table, answers, "\t"),
+    forms: dict[str, Callable[[Table, Added], str]] = {
+        ".csv": lambda table, added: _delimited(table, added, ","),
+        ".tsv": lambda table, added: _delimited(table, added, "\t"),
         ".jsonl": _json_lines,
     }
     if suffix not in forms:
@@ -400,19 +425,28 @@ def _table_form(out: Path | None) -> Callable[[Table, Answers], str]:
     return forms[suffix]
 
 
-def _delimited(table: Table, answers: Answers, delimiter: str) -> str:
+def _delimited(table: Table, added: Added, delimiter: str) -> str:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    writer.writerow([*table.columns, "prediction", "confidence"])
-    for row, (prediction, confidence) in zip(table.rows, answers, strict=True):
-        writer.writerow([*row, prediction, f"{confidence:.6f}"])
+    # Without rows too, the columns are named.
+    names = list(added[0]) if added else ["prediction", "confidence"]
+    writer.writerow([*table.columns, *names])
+    for row, columns in zip(table.rows, added, strict=True):
+        writer.writerow([*row, *map(_cell, columns.values())])
     return text.getvalue()
 
 
-def _json_lines(table: Table, answers: Answers) -> str:
+def _cell(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6f}"
+    return " | ".join(value) if isinstance(value, list) else value
+
+
+def _json_lines(table: Table, added: Added) -> str:
     lines = []
-    for row, (prediction, confidence) in zip(table.rows, answers, strict=True):
-        record = dict(zip(table.columns, row, strict=True))
-        record |= {"prediction": prediction, "confidence": round(confidence, 6)}
+    for row, columns in zip(table.rows, added, strict=True):
+        record = dict(zip(table.columns, row, strict=True)) | columns
         lines.append(json.dumps(record, ensure_ascii=False))
     return "\n".join(lines) + "\n"

@@ -19,7 +19,18 @@ import numpy as np
 
 from fewtune.journal import Journal
 from fewtune.progress import Progress, SilentProgress
-from fewtune.types import Dataset, Finding, FloatArray, Graph, IntArray, LeftOut, Resampling, Scores
+from fewtune.types import (
+    AnswerRules,
+    Dataset,
+    Finding,
+    FloatArray,
+    Graph,
+    IntArray,
+    LeftOut,
+    Resampling,
+    Scores,
+    Suspect,
+)
 
 if TYPE_CHECKING:
     from fewtune.recipe import Recipe
@@ -107,10 +118,13 @@ class Trial:
     Attributes:
         settings: the hyper-parameters.
         log_probs: (repeats, n, k) out-of-fold log probabilities; NaN where an example was not validated.
+        similarity: (repeats, n) out of fold, how near each example is to the classes (evaluate/scope.py); None
+            where the rung has no features.
     """
 
     settings: Mapping[str, Any]
     log_probs: FloatArray
+    similarity: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +138,7 @@ class Fitted:
         backbone: what the model card says of the pretrained part.
         reference: log probabilities (n, k) that the tuner itself gives for inputs; the bundle must agree.
         seconds: what the tuning took.
+        class_means: (k, width) mean features of the classes; None where the model has no features.
     """
 
     graphs: Mapping[str, bytes]
@@ -132,6 +147,7 @@ class Fitted:
     backbone: Mapping[str, Any]
     reference: Callable[[Sequence[Any]], FloatArray]
     seconds: float
+    class_means: FloatArray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +279,7 @@ class Task(ABC):
         *,
         how: str,
         optimism: dict[str, float] | None = None,
+        out_of_fold: bool = False,
     ) -> Scores:
         """Score outputs (repeats, n, k) or (n, k) against the data's targets.
 
@@ -273,4 +290,15 @@ class Task(ABC):
             groups: (n,) group indices.
             how: what was scored on what, in words.
             optimism: metric to what its plain value is too good by.
+            out_of_fold: whether the outputs are those of cross-validation: then the intervals are wider.
         """
+
+    def answer_rules(self, dataset: Dataset, trial: Trial, groups: IntArray, run: RunContext) -> AnswerRules:
+        """What the winner's out-of-fold answers teach of the answers to come; by default nothing."""
+        del dataset, trial, groups, run
+        return AnswerRules()
+
+    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...]:
+        """Examples whose label looks wrong after the winner's out-of-fold answers; by default none."""
+        del dataset, trial, fitted, run
+        return ()

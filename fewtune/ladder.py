@@ -20,10 +20,10 @@ import numpy as np
 
 from fewtune.evaluate.calibration import cross_calibrated, out_of_fold_temperature, rescaled
 from fewtune.evaluate.metrics import Outcome
-from fewtune.evaluate.selection import Choice, Contender, choose, selection_optimism
+from fewtune.evaluate.selection import Choice, Contender, choose, compare, selection_optimism
 from fewtune.interfaces import Candidate, Cost, Prior, RunContext, Task, Trial, TuningError
 from fewtune.tune.blend import BlendCandidate, Member
-from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
+from fewtune.types import Comparison, Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
 
 # Rungs that are not expected to lose at least this share of the best one's loss less are not tried.
 _LEAST_PROMISE = 0.02
@@ -94,6 +94,20 @@ class Climb:
         """The same climb with the next best taken, and the reason among those left out; there must be another."""
         missed = LeftOut(self.winner.candidate.name, why)
         return replace(self, winners=self.winners[1:], left_out=(*self.left_out, missed))
+
+
+def comparisons(climbed: Climb, targets: IntArray) -> tuple[Comparison, ...]:
+    """The rung that was taken beside each of the others, in the order of the rungs."""
+    winner, *others = climbed.winners
+    found = [
+        compare(_outcome(winner, targets), _outcome(other, targets), (winner.candidate.name, other.candidate.name))
+        for other in sorted(others, key=lambda other: other.place)
+    ]
+    return tuple(comparison for comparison in found if comparison is not None)
+
+
+def _outcome(winner: Winner, targets: IntArray) -> Outcome:
+    return Outcome(targets, winner.trial.log_probs, winner.resampling.groups)
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +321,8 @@ def _choices(cost: Cost, resampling: Resampling, run: RunContext) -> Iterator[in
 def _with_temperature(trial: Trial, targets: IntArray, given: float | None) -> Trial:
     """A trial with calibrated answers, and the temperature that calibrates them among its settings."""
     temperature = out_of_fold_temperature(trial.log_probs, targets) if given is None else given
-    return Trial(
-        {**trial.settings, "temperature": temperature}, rescaled(trial.log_probs, temperature).astype(np.float32)
-    )
+    settings = {**trial.settings, "temperature": temperature}
+    return replace(trial, settings=settings, log_probs=rescaled(trial.log_probs, temperature).astype(np.float32))
 
 
 def _calibrated(tried: _Tried, chosen: int, targets: IntArray, run: RunContext, given: float | None) -> Trial:
@@ -330,7 +343,7 @@ def _rung(tried: _Tried, trial: Trial, expected: float, dataset: Dataset, task: 
         method=tried.candidate.method,
         model=tried.candidate.model,
         settings=trial.settings,
-        scores=task.score(dataset, dataset.labels, trial.log_probs, groups, how=how),
+        scores=task.score(dataset, dataset.labels, trial.log_probs, groups, how=how, out_of_fold=True),
         expected_log_loss=expected,
         seconds=tried.seconds,
         predicted_seconds=tried.predicted,
@@ -352,8 +365,7 @@ def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate
 
 def _member(tried: _Tried, place: int, choice: Choice) -> Member:
     trial = tried.trials[choice.trials[place]]
-    log_probs: FloatArray = trial.log_probs
-    return Member(tried.candidate, trial.settings, log_probs)
+    return Member(tried.candidate, trial.settings, trial)
 
 
 def _too_long(seconds: float, left: float) -> str:

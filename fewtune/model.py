@@ -19,8 +19,9 @@ from fewtune.bundle.write import output_errors, publish
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import open_runtime
+from fewtune.runtime.answers import answers
 from fewtune.runtime.text_classification import TextClassifierRuntime
-from fewtune.types import FitResult, FloatArray, Scores
+from fewtune.types import Answer, FitResult, FloatArray, Scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,14 +94,36 @@ class Model:
         Raises:
             TypeError: `inputs` is one text instead of a list, or holds something else than texts.
         """
-        if isinstance(inputs, str):
-            raise TypeError("predict takes a list of texts: write predict([text])")
-        texts = list(inputs)
-        for position, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise TypeError(f"inputs[{position}] is a {type(text).__name__}, not a text")
+        texts = _texts(inputs)
         with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
             return np.exp(self._runtime.log_probs(texts, step=step))
+
+    def answer(
+        self,
+        inputs: Sequence[str],
+        *,
+        max_error: float | None = None,
+        coverage: float | None = None,
+        progress: Progress | None = None,
+    ) -> list[Answer]:
+        """Predictions that say when they are unsure, and which labels are possible.
+
+        Args:
+            inputs: n texts.
+            max_error: highest share of errors among the answers that are not unsure, such as 0.05; inputs of
+                another kind than what the model learnt from are unsure too. None: none is.
+            coverage: how often the true label is to be among an answer's `labels`, such as 0.9; None: none are
+                listed.
+            progress: where progress is shown.
+
+        Raises:
+            TypeError: as for `predict_proba`.
+            RecipeError: the bundle promises no such share of errors, or the coverage is not between 0 and 1.
+        """
+        texts = _texts(inputs)
+        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
+            log_probs, features = self._runtime.log_probs_and_features(texts, step=step)
+        return answers(self.bundle, self.manifest, np.exp(log_probs), features, max_error=max_error, coverage=coverage)
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
         """Score the model on labelled data.
@@ -139,6 +162,16 @@ class Model:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return out
+
+
+def _texts(inputs: Sequence[str]) -> list[str]:
+    if isinstance(inputs, str):
+        raise TypeError("predict takes a list of texts: write predict([text])")
+    texts = list(inputs)
+    for position, text in enumerate(texts):
+        if not isinstance(text, str):
+            raise TypeError(f"inputs[{position}] is a {type(text).__name__}, not a text")
+    return texts
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Model:

@@ -6,8 +6,8 @@ import json
 import shutil
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -19,18 +19,36 @@ from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, sc
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
 from fewtune.data.check import check_language
 from fewtune.errors import DataError, InternalError, RecipeError, UserError
+from fewtune.evaluate.learning_curve import FRACTIONS, learning_curve, smaller, training_size
 from fewtune.interfaces import Candidate, Fitted, RunContext, Task, Tuner, TuningError
 from fewtune.journal import Journal
-from fewtune.ladder import Climb, NothingTriedError, climb
+from fewtune.ladder import Climb, NothingTriedError, climb, comparisons
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
 from fewtune.runtime import open_bundle
+from fewtune.runtime.answers import SCOPE_FILE
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
-from fewtune.types import Dataset, Finding, FitResult, LeftOut, Rung, Scores
+from fewtune.types import (
+    AnswerRules,
+    CurvePoint,
+    Dataset,
+    Example,
+    Finding,
+    FitResult,
+    FloatArray,
+    LearningCurve,
+    LeftOut,
+    Resampling,
+    Rung,
+    Scores,
+    Suspect,
+)
 
 _PARITY_TEXTS = 32
 _PARITY_TOLERANCE = 1e-4
+# Share of the budget that the learning curve may take.
+_CURVE_SHARE = 0.1
 _LIBRARIES = (
     "numpy",
     "onnx",
@@ -79,9 +97,22 @@ def fit(
         climbed, not_offered = _climb(tuners, dataset, recipe, task, run)
         climbed, fitted = _fit_winner(climbed, dataset, run)
         rungs = _with_tune_seconds(climbed, fitted)
-        scores = _evaluate(task, dataset, test, climbed, fitted)
+        tested = None if test is None else fitted.reference([example.input for example in test])
+        scores = _evaluate(task, dataset, test, tested, climbed)
+        rules = task.answer_rules(dataset, climbed.winner.trial, climbed.winner.resampling.groups, run)
+        fitted = _with_scope(fitted, rules)
+        suspects = task.suspects(dataset, climbed.winner.trial, fitted, run)
         resolved = _resolved(recipe, task, climbed, threads)
+        curve = _learning_curve(task, dataset, resolved, climbed, rungs, scores, run)
         manifest = _manifest(task, dataset, resolved, climbed, rungs, not_offered, fitted, scores, started)
+        manifest = replace(
+            manifest,
+            answer_rules=rules,
+            learning_curve=curve,
+            comparisons=comparisons(climbed, task.targets(dataset, dataset.labels)),
+            # Places and examples stay with the data.
+            findings=tuple(replace(finding, places=()) for finding in findings),
+        )
         built = run.work / "bundle"
         write_bundle(
             built,
@@ -89,7 +120,7 @@ def fit(
             manifest,
             name=out.name,
             recipe_toml=write_recipe(resolved),
-            private={"out_of_fold.jsonl": _out_of_fold(dataset, climbed)},
+            private=_private(dataset, test, tested, climbed, suspects),
         )
         _check_parity(built, dataset, fitted, threads)
         publish(built, out, overwrite=overwrite)
@@ -108,6 +139,10 @@ def fit(
         notes=dataset.notes,
         seconds=time.monotonic() - started,
         peak_memory_mb=peak_memory_mb(),
+        answer_rules=rules,
+        comparisons=manifest.comparisons,
+        learning_curve=manifest.learning_curve,
+        suspects=suspects,
     )
 
 
@@ -239,17 +274,67 @@ def _with_tune_seconds(climbed: Climb, fitted: Fitted) -> tuple[Rung, ...]:
     return tuple(rungs)
 
 
-def _evaluate(task: Task, dataset: Dataset, test: Dataset | None, climbed: Climb, fitted: Fitted) -> Scores:
+def _learning_curve(
+    task: Task,
+    dataset: Dataset,
+    resolved: Recipe,
+    climbed: Climb,
+    rungs: Sequence[Rung],
+    scores: Scores,
+    run: RunContext,
+) -> LearningCurve:
+    """What was taken, trained on parts of the data, where the budget allows; and what more labels would bring."""
+    rung, resampling = rungs[climbed.winner.place], climbed.winner.resampling
+    allowed = min(_CURVE_SHARE * run.budget_seconds, run.seconds_left / 2)
+    cost = sum(FRACTIONS) * rung.seconds
+    if cost > allowed:
+        resampling, cost = resampling.first(1), cost / len(resampling.splits)
+    points: list[CurvePoint] = []
+    if cost <= allowed:
+        with run.progress.step("Learning curve", total=len(FRACTIONS)) as step:
+            for fraction in FRACTIONS:
+                points.append(_curve_point(task, dataset, resolved, resampling, fraction, run))
+                step.advance()
+    full = CurvePoint(training_size(resampling), rung.scores[task.primary_metric])
+    now = scores[task.primary_metric]
+    return learning_curve(rung.name, task.primary_metric, [*points, full], now, len(dataset), len(dataset.labels))
+
+
+def _curve_point(
+    task: Task, dataset: Dataset, resolved: Recipe, resampling: Resampling, fraction: float, run: RunContext
+) -> CurvePoint:
+    some = smaller(
+        resampling, task.targets(dataset, dataset.labels), fraction, run.generator("learning curve", fraction)
+    )
+    # Trainings on parts are others than those of the journal, whatever their folds are called.
+    place = run.work / f"curve-{fraction}"
+    place.mkdir(exist_ok=True)
+    apart = replace(run, journal=Journal(place), budget_seconds=max(1.0, run.seconds_left), progress=SilentProgress())
+    (candidate,), _ = _offers(catalog.find_tuners(resolved, task), dataset, resolved)
+    (trial,) = candidate.cross_fit(dataset, some, apart)
+    scores = task.score(dataset, dataset.labels, trial.log_probs, some.groups, how=some.name, out_of_fold=True)
+    return CurvePoint(training_size(some), scores[task.primary_metric])
+
+
+def _with_scope(fitted: Fitted, rules: AnswerRules) -> Fitted:
+    """With the class means among the files of the bundle, where inputs of another kind can be told by them."""
+    if rules.scope_threshold is None or fitted.class_means is None:
+        return fitted
+    from safetensors.numpy import save
+
+    content = save({"class_means": np.ascontiguousarray(fitted.class_means, np.float32)})
+    return replace(fitted, assets={**fitted.assets, SCOPE_FILE: content})
+
+
+def _evaluate(task: Task, dataset: Dataset, test: Dataset | None, tested: FloatArray | None, climbed: Climb) -> Scores:
     """On the test data where there is some; else out of fold, corrected for the choice among the trials."""
-    if test is not None:
-        log_probs = fitted.reference([example.input for example in test])
+    if test is not None and tested is not None:
         how = f"on {len(test)} test examples ({test.source}) that chose nothing"
-        return task.score(test, dataset.labels, log_probs, task.groups(test), how=how)
+        return task.score(test, dataset.labels, tested, task.groups(test), how=how)
     how = f"out of fold ({climbed.winner.resampling.name}), corrected for the choice among what was tried"
     groups = climbed.winner.resampling.groups
-    return task.score(
-        dataset, dataset.labels, climbed.winner.trial.log_probs, groups, how=how, optimism=climbed.optimism
-    )
+    log_probs = climbed.winner.trial.log_probs
+    return task.score(dataset, dataset.labels, log_probs, groups, how=how, optimism=climbed.optimism, out_of_fold=True)
 
 
 def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recipe:
@@ -326,16 +411,33 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _out_of_fold(dataset: Dataset, climbed: Climb) -> bytes:
-    """A JSON line an example: what the model answered when it had not seen it (first repeat)."""
-    lines = []
-    for example, log_probs in zip(dataset, climbed.winner.trial.log_probs[0], strict=True):
-        line: dict[str, Any] = {"place": example.place, "text": example.input, "label": example.target}
-        if not np.isnan(log_probs[0]):
-            line["prediction"] = dataset.labels[int(log_probs.argmax())]
-            line["confidence"] = round(float(np.exp(log_probs.max())), 6)
-        lines.append(json.dumps(line, ensure_ascii=False))
-    return ("\n".join(lines) + "\n").encode("utf-8", "surrogatepass")
+def _private(
+    dataset: Dataset, test: Dataset | None, tested: FloatArray | None, climbed: Climb, suspects: Sequence[Suspect]
+) -> dict[str, bytes]:
+    """What holds training content: answers to examples that were not seen (first repeat), and suspected labels."""
+    files = {
+        "out_of_fold.jsonl": _answers(dataset, dataset.labels, climbed.winner.trial.log_probs[0]),
+        "label_issues.jsonl": _json_lines(asdict(suspect) for suspect in suspects),
+    }
+    if test is not None and tested is not None:
+        files["test.jsonl"] = _answers(test, dataset.labels, tested)
+    return files
+
+
+def _answers(dataset: Dataset, labels: Sequence[str], log_probs: FloatArray) -> bytes:
+    """A JSON line an example: its label, and what the model answered."""
+
+    def line(example: Example, row: FloatArray) -> dict[str, Any]:
+        found = {"place": example.place, "text": example.input, "label": example.target}
+        if not np.isnan(row[0]):
+            found |= {"prediction": labels[int(row.argmax())], "confidence": round(float(np.exp(row.max())), 6)}
+        return found
+
+    return _json_lines(map(line, dataset, log_probs))
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
 
 
 def _check_parity(built: Path, dataset: Dataset, fitted: Fitted, threads: int) -> None:

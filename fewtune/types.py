@@ -193,6 +193,58 @@ class Scores:
 
 
 @dataclass(frozen=True, slots=True)
+class Threshold:
+    """When to say "unsure".
+
+    Attributes:
+        target_error: the goal: highest share of errors among the answered.
+        below: answers of less confidence are unsure; None where no threshold is expected to reach the goal.
+        answered: share of new inputs that are answered.
+        error: share of errors among them.
+    """
+
+    target_error: float
+    below: float | None
+    answered: Score | None
+    error: Score | None
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerRules:
+    """What a bundle knows of its own answers, from those that it gave out of fold.
+
+    Attributes:
+        thresholds: for each of several goals, below which confidence an answer is unsure.
+        true_label_probabilities: what true labels were given, in rising order: sets of labels are made by them.
+        scope_threshold: least similarity to the classes of an input that the model was made for; None where the
+            model has no features.
+    """
+
+    thresholds: tuple[Threshold, ...] = ()
+    true_label_probabilities: tuple[float, ...] = ()
+    scope_threshold: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A prediction with what is known of it.
+
+    Attributes:
+        prediction: the likeliest label.
+        confidence: its probability.
+        unsure: whether it is left to a person, at the share of errors that was allowed.
+        outside: whether the input is of another kind than what the model learnt from; then it is unsure as well.
+        labels: those that hold the true one as often as was asked for, likeliest first; empty where nothing was.
+    """
+
+    prediction: str
+    confidence: float
+    unsure: bool = False
+    outside: bool = False
+    labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One candidate of the ladder, as it is reported.
 
@@ -222,6 +274,98 @@ class Rung:
 
 
 @dataclass(frozen=True, slots=True)
+class Comparison:
+    """The rung that was taken beside another one, on the same examples.
+
+    Attributes:
+        rung, against: their names.
+        metric: what is compared.
+        difference: the first one's minus the second one's.
+        declared: whether the interval leaves 0 out: only then is one called better.
+        words: the same as a sentence.
+    """
+
+    rung: str
+    against: str
+    metric: str
+    difference: Score
+    declared: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class CurvePoint:
+    """What training on so many examples gave, out of fold."""
+
+    examples: int
+    score: Score
+
+
+@dataclass(frozen=True, slots=True)
+class Forecast:
+    """What training on so many examples is likely to give.
+
+    Attributes:
+        examples: in all.
+        more_per_class: how many each class gets beyond today's.
+        value, low, high: of the metric, with its band.
+        gain_low, gain_high: what that is more than today.
+        level: nominal coverage of the bands.
+    """
+
+    examples: int
+    more_per_class: int
+    value: float
+    low: float
+    high: float
+    gain_low: float
+    gain_high: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class LearningCurve:
+    """Scores at growing numbers of examples.
+
+    Attributes:
+        rung: what was trained.
+        metric: what is scored.
+        points: measured, fewest examples first.
+        forecast: expected, nearest first.
+        words: the nearest forecast as a sentence.
+        method: how it was made, with its source.
+    """
+
+    rung: str
+    metric: str
+    points: tuple[CurvePoint, ...]
+    forecast: tuple[Forecast, ...]
+    words: str
+    method: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """An example whose label looks wrong.
+
+    Attributes:
+        place: where it stands.
+        text: its input.
+        label: the label that it has.
+        suggested: the one that it may belong to.
+        score: probability of the label that it has; the lower, the more suspicious.
+        reason: why, in words.
+    """
+
+    place: str
+    text: str
+    label: str
+    suggested: str
+    score: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A rung that was not tried, and why."""
 
@@ -246,6 +390,10 @@ class FitResult:
     notes: tuple[str, ...]
     seconds: float
     peak_memory_mb: float
+    answer_rules: AnswerRules = AnswerRules()
+    comparisons: tuple[Comparison, ...] = ()
+    learning_curve: LearningCurve | None = None
+    suspects: tuple[Suspect, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

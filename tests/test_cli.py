@@ -61,6 +61,27 @@ def test_demo_makes_a_good_bundle_twice(tmp_path: Path) -> None:
         assert all((bundle / graph["file"]).is_file() for graph in graphs)
 
 
+def test_predict_says_what_is_unsure_and_which_labels_are_possible(csv_file: Path, tmp_path: Path) -> None:
+    done = run("fit", csv_file, "--method", "tfidf", "--json", cwd=tmp_path)
+    result = json.loads(done.stdout)
+    thresholds = {row["target_error"]: row["below"] for row in result["answer_rules"]["thresholds"]}
+    (tmp_path / "new.csv").write_text('text\n"Where, oh where is my parcel"\nqwertz uiop\n')
+    done = run("predict", "tickets.fewtune", "new.csv", "--sets", "0.9", cwd=tmp_path)
+    assert done.stdout.splitlines()[0] == "text,prediction,confidence,labels"
+    for goal, below in thresholds.items():
+        done = run("predict", "tickets.fewtune", "new.csv", "--max-error", goal, "--json", cwd=tmp_path)
+        if below is None:
+            assert done.returncode == 2
+        else:
+            for row in json.loads(done.stdout)["predictions"]:
+                assert row["unsure"] == (row["confidence"] < below)
+                assert row["outside"] is False
+    for wrong in (("--max-error", "0.0001"), ("--sets", "1.5"), ("--sets", "x")):
+        done = run("predict", "tickets.fewtune", "new.csv", *wrong, "--json", cwd=tmp_path)
+        assert done.returncode == 2
+        assert json.loads(done.stdout)["error"]["how"]
+
+
 def test_check_and_models(csv_file: Path) -> None:
     done = run("check", csv_file, "--json")
     assert done.returncode == 0

@@ -30,6 +30,27 @@ def test_few_labels_make_a_good_model_in_two_languages(
     assert head_model.scores["accuracy"].low is not None
 
 
+@needs_encoder
+def test_a_text_of_another_kind_is_outside_and_the_report_files_are_there(
+    head_model: fewtune.Model, test_tickets: Pairs
+) -> None:
+    texts = [text for text, _ in test_tickets]
+    goal = next(some.target_error for some in head_model.manifest.answer_rules.thresholds if some.below is not None)
+    answers = head_model.answer(texts, max_error=goal, coverage=0.9)
+    assert np.mean([answer.outside for answer in answers]) < 0.2
+    assert np.mean([label in answer.labels for answer, (_, label) in zip(answers, test_tickets, strict=True)]) > 0.8
+    assert [answer.prediction for answer in answers] == head_model.predict(texts)
+    odd = head_model.answer(["11 22 33 44 55", "SELECT * FROM t WHERE id = 7;"], max_error=goal)
+    assert all(answer.outside and answer.unsure for answer in odd)
+    curve = head_model.manifest.learning_curve
+    assert curve is not None
+    assert [point.examples for point in curve.points] == sorted(point.examples for point in curve.points)
+    assert {path.name for path in (head_model.bundle / "private").iterdir()} >= {
+        "out_of_fold.jsonl",
+        "label_issues.jsonl",
+    }
+
+
 def test_auto_takes_the_rung_of_least_log_loss_and_shows_all(tickets: Pairs, tmp_path: Path) -> None:
     model = fewtune.fit(tickets, out=tmp_path / "out", budget="20s")
     assert model.result is not None

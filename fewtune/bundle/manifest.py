@@ -11,10 +11,12 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from fewtune.errors import BundleError
-from fewtune.types import Graph, LeftOut, Rung, Score, Scores
+from fewtune.types import AnswerRules, Comparison, Finding, Graph, LearningCurve, LeftOut, Rung, Score, Scores
 
 FORMAT_VERSION = 1
 _OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
+# What bundles of this format lack that were written before it was known.
+_SINCE = {"answer_rules", "comparisons", "learning_curve", "findings"}
 _REMEDY = "Fit or copy the bundle again."
 
 
@@ -44,6 +46,10 @@ class Manifest:
         machine: processor, cores, threads.
         seconds, peak_memory_mb: what the fit took.
         graphs: the ONNX files and their contracts.
+        answer_rules: when an answer is unsure, and which labels are possible.
+        comparisons: the rung that was taken beside each of the others.
+        learning_curve: scores at growing numbers of examples, and a forecast; None where it was not measured.
+        findings: what `check` saw in the data, without the places.
         files, private_files: name to sha256 and size; private ones hold training content.
     """
 
@@ -67,6 +73,10 @@ class Manifest:
     peak_memory_mb: float
     graphs: tuple[Graph, ...]
     fewtune_version: str
+    answer_rules: AnswerRules = field(default_factory=AnswerRules)
+    comparisons: tuple[Comparison, ...] = ()
+    learning_curve: LearningCurve | None = None
+    findings: tuple[Finding, ...] = ()
     format_version: int = FORMAT_VERSION
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     private_files: Mapping[str, FileEntry] = field(default_factory=dict)
@@ -117,7 +127,7 @@ def _check_version(text: str, where: str) -> None:
             where=where,
             how="Upgrade fewtune: pip install --upgrade fewtune",
         )
-    missing = [entry.name for entry in fields(Manifest) if entry.name not in values]
+    missing = [entry.name for entry in fields(Manifest) if entry.name not in values and entry.name not in _SINCE]
     if missing:
         raise BundleError(f"The bundle does not say: {', '.join(missing)}.", where=where, how=_REMEDY)
 

@@ -17,6 +17,12 @@ STUDENT = "Student t over groups"
 BOOTSTRAP = "basic bootstrap over groups (Davison & Hinkley 1997)"
 PAIRED = "adjusted Wald for paired proportions (Agresti & Min 2005)"
 
+# Scores of cross-validation vary more than those of as many independent examples: each fold's model is another
+# one, trained on others' validation data, and none of them is the one that is delivered (Bates, Hastie &
+# Tibshirani 2023, JASA 119). By how much was measured (benchmarks/README.md, coverage).
+OUT_OF_FOLD_VARIANCE = 1.5
+OUT_OF_FOLD = f"variance times {OUT_OF_FOLD_VARIANCE:g}, as out-of-fold scores have (Bates, Hastie & Tibshirani 2023)"
+
 Interval = tuple[float | None, float | None]
 
 
@@ -37,8 +43,15 @@ def wilson(proportion: float, n: float, level: float) -> Interval:
     return max(0.0, min(centre - half, proportion)), min(1.0, max(centre + half, proportion))
 
 
-def student(values: FloatArray, groups: IntArray, level: float) -> Interval:
-    """Student's t interval of a mean, over the means of the groups; unknown with fewer than two groups."""
+def student(values: FloatArray, groups: IntArray, level: float, variance: float = 1.0) -> Interval:
+    """Student's t interval of a mean, over the means of the groups; unknown with fewer than two groups.
+
+    Args:
+        values: (n,) of the examples.
+        groups: (n,) group indices.
+        level: nominal coverage.
+        variance: what the mean's variance is to be multiplied by.
+    """
     from scipy.stats import t
 
     _, member_of = np.unique(groups, return_inverse=True)
@@ -47,15 +60,25 @@ def student(values: FloatArray, groups: IntArray, level: float) -> Interval:
     if len(means) < 2:
         return None, None
     centre = float(values.mean())
-    half = float(t.ppf(0.5 + level / 2, len(means) - 1) * means.std(ddof=1) / math.sqrt(effective_size(groups)))
+    half = float(
+        t.ppf(0.5 + level / 2, len(means) - 1) * means.std(ddof=1) * math.sqrt(variance / effective_size(groups))
+    )
     return centre - half, centre + half
 
 
-def basic_bootstrap(value: float, draws: FloatArray, level: float) -> Interval:
-    """The basic bootstrap interval: the draws' spread, turned round the estimate."""
+def basic_bootstrap(value: float, draws: FloatArray, level: float, variance: float = 1.0) -> Interval:
+    """The basic bootstrap interval: the draws' spread, turned round the estimate.
+
+    Args:
+        value: the estimate.
+        draws: the same of resampled data.
+        level: nominal coverage.
+        variance: what the estimate's variance is to be multiplied by.
+    """
     tail = (1 - level) / 2
     high, low = np.quantile(draws, [tail, 1 - tail])
-    return float(2 * value - low), float(2 * value - high)
+    wider = math.sqrt(variance)
+    return float(value - wider * (low - value)), float(value - wider * (high - value))
 
 
 def paired_difference(better: float, worse: float, n: float, level: float) -> Interval:

@@ -121,6 +121,7 @@ def classification_scores(
     how: str,
     level: float = 0.95,
     optimism: Mapping[str, float] | None = None,
+    out_of_fold: bool = False,
 ) -> Scores:
     """Score a classifier.
 
@@ -133,6 +134,7 @@ def classification_scores(
         level: nominal coverage of the intervals.
         optimism: metric to what its plain value is too good by (too low by, for losses); subtracted
             before the interval is made.
+        out_of_fold: whether the answers are those of cross-validation: then the intervals are wider.
     """
     outcome = as_outcome(targets, log_probs, groups)
     used = outcome.seen.any(axis=0)
@@ -146,8 +148,8 @@ def classification_scores(
         for name in confusion_metrics(mean_confusion)
     }
     corrected = {name: float(np.clip(value - (optimism or {}).get(name, 0.0), 0, 1)) for name, value in plain.items()}
-    posterior = _Posterior(mean_confusion, intervals.effective_size(outcome.groups))
-    maker = _ScoreMaker(len(np.unique(outcome.groups)), level)
+    maker = _ScoreMaker(len(np.unique(outcome.groups)), level, intervals.OUT_OF_FOLD_VARIANCE if out_of_fold else 1.0)
+    posterior = _Posterior(mean_confusion, intervals.effective_size(outcome.groups) / maker.variance)
     metrics = _confusion_scores(corrected, posterior, maker)
     metrics["log_loss"] = _log_loss(outcome, maker, (optimism or {}).get("log_loss", 0.0))
     metrics["ece"] = _ece(outcome, maker, (optimism or {}).get("ece", 0.0))
@@ -168,10 +170,12 @@ class _ScoreMaker:
 
     n: int
     level: float
+    variance: float
 
     def score(self, value: float, interval: intervals.Interval, method: str) -> Score:
         low, high = (None if end is None or not np.isfinite(end) else float(end) for end in interval)
-        return Score(float(value), low, high, self.n, self.level, method)
+        named = method if self.variance == 1 else f"{method}; {intervals.OUT_OF_FOLD}"
+        return Score(float(value), low, high, self.n, self.level, named)
 
 
 class _Posterior:
@@ -254,7 +258,7 @@ def _per_class(
 
 def _log_loss(outcome: Outcome, maker: _ScoreMaker, optimism: float) -> Score:
     losses = outcome.losses - optimism
-    low, high = intervals.student(losses, outcome.groups, maker.level)
+    low, high = intervals.student(losses, outcome.groups, maker.level, maker.variance)
     return maker.score(losses.mean(), (None if low is None else max(0.0, low), high), intervals.STUDENT)
 
 
@@ -272,7 +276,7 @@ def _ece(outcome: Outcome, maker: _ScoreMaker, optimism: float) -> Score:
             for i, chosen in enumerate(generator.integers(len(members), size=(_bootstraps(len(members)), len(members))))
         ]
     )
-    low, high = intervals.basic_bootstrap(value, draws, maker.level)
+    low, high = intervals.basic_bootstrap(value, draws, maker.level, maker.variance)
     return maker.score(
         value, (min(value, max(0.0, low or 0.0)), min(1.0, max(value, high or 0.0))), intervals.BOOTSTRAP
     )
@@ -290,7 +294,7 @@ def _gain(outcome: Outcome, maker: _ScoreMaker, correction: float) -> Score:
     right = np.where(outcome.seen, outcome.predicted == outcome.targets, np.nan)
     better = float(np.nanmean(np.where(base[None], np.where(outcome.seen, 0.0, np.nan), right)))
     worse = float(np.nanmean(np.where(base[None], 1 - right, np.where(outcome.seen, 0.0, np.nan))))
-    n = intervals.effective_size(outcome.groups)
+    n = intervals.effective_size(outcome.groups) / maker.variance
     low, high = intervals.paired_difference(max(0.0, better + correction), worse, n, maker.level)
     return maker.score(better - worse + correction, (low, high), intervals.PAIRED)
 

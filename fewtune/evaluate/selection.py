@@ -11,7 +11,7 @@ import numpy as np
 
 from fewtune.evaluate import intervals
 from fewtune.evaluate.metrics import Outcome, calibration_error, confusion_matrix, confusion_metrics
-from fewtune.types import FloatArray, IntArray
+from fewtune.types import Comparison, FloatArray, IntArray, Score
 
 _DRAWS = 200
 _LOWER_IS_BETTER = ("log_loss", "ece")
@@ -174,29 +174,36 @@ def _metrics(outcome: Outcome, chosen: IntArray) -> dict[str, float]:
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """One rung against another on the same examples.
+def compare(first: Outcome, second: Outcome, names: tuple[str, str], level: float = 0.95) -> Comparison | None:
+    """Compare two classifiers' out-of-fold accuracy, example by example; None where no example was answered by both.
 
-    Attributes:
-        difference: accuracy of the first minus that of the second.
-        low, high: its interval.
-        declared: whether the interval leaves 0 out: only then is one called better.
+    Args:
+        first, second: what they answered, on the same examples.
+        names: of the two.
+        level: nominal coverage of the interval.
     """
-
-    difference: float
-    low: float
-    high: float
-    declared: bool
-
-
-def compare(first: Outcome, second: Outcome, level: float = 0.95) -> Comparison:
-    """Compare two classifiers' accuracy, example by example."""
-    seen = first.seen & second.seen
-    a = (first.predicted == first.targets)[seen]
-    b = (second.predicted == second.targets)[seen]
+    repeats = min(len(first.seen), len(second.seen))
+    seen = first.seen[:repeats] & second.seen[:repeats]
+    if not seen.any():
+        return None
+    a = (first.predicted == first.targets)[:repeats][seen]
+    b = (second.predicted == second.targets)[:repeats][seen]
     better, worse = float((a & ~b).mean()), float((~a & b).mean())
-    low, high = intervals.paired_difference(better, worse, intervals.effective_size(first.groups), level)
+    groups = first.groups[seen.any(axis=0)]
+    n = intervals.effective_size(groups) / intervals.OUT_OF_FOLD_VARIANCE
+    low, high = intervals.paired_difference(better, worse, n, level)
     assert low is not None
     assert high is not None
-    return Comparison(better - worse, low, high, declared=low > 0 or high < 0)
+    difference = Score(
+        better - worse, low, high, len(np.unique(groups)), level, f"{intervals.PAIRED}; {intervals.OUT_OF_FOLD}"
+    )
+    declared = low > 0 or high < 0
+    return Comparison(*names, "accuracy", difference, declared, _in_words(*names, difference, declared))
+
+
+def _in_words(rung: str, against: str, difference: Score, declared: bool) -> str:
+    low, high = 100 * (difference.low or 0.0), 100 * (difference.high or 0.0)
+    more = f"Of 100 new inputs, {rung} gets about {abs(100 * difference.value):.0f} "
+    more += f"{'more' if difference.value >= 0 else 'fewer'} right than {against}"
+    verdict = "it is really better" if low > 0 else "it is really worse" if declared else "that can still be chance"
+    return f"{more} (between {low:+.0f} and {high:+.0f}): {verdict}."

@@ -39,13 +39,21 @@ class TextClassifierRuntime:
     def log_probs(self, texts: Sequence[str], *, step: Step | None = None) -> FloatArray:
         """(n, classes) log probabilities in the order of `labels`; several graphs' are averaged by their weights."""
         # Progress is told once: by the last graph, which is the dearest when it is not the only one.
-        *before, (last_weight, last) = self._graphs
-        if not before:
-            return _log_softmax(last.run(texts, "logits", step=step))
-        blended = last_weight * _log_softmax(last.run(texts, "logits", step=step))
-        for weight, graph in before:
-            blended = blended + weight * _log_softmax(graph.run(texts, "logits"))
-        return _log_softmax(blended)
+        answers = [graph.run(texts, "logits", step=step if graph is self._last else None) for _, graph in self._graphs]
+        return self._blended(answers)
+
+    def log_probs_and_features(
+        self, texts: Sequence[str], *, step: Step | None = None
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Log probabilities as `log_probs`, and (n, width) vectors of the first encoder; None where there is none."""
+        answers: list[FloatArray] = []
+        features: FloatArray | None = None
+        for _, graph in self._graphs:
+            wanted = ["logits", "features"] if features is None and "features" in graph.outputs else ["logits"]
+            logits, *more = graph.run_several(texts, wanted, step=step if graph is self._last else None)
+            answers.append(logits)
+            features = more[0] if more else features
+        return self._blended(answers), features
 
     def features(self, texts: Sequence[str], *, step: Step | None = None) -> FloatArray:
         """(n, width) vectors of the first encoder. Raises ValueError where the bundle has none."""
@@ -53,6 +61,16 @@ class TextClassifierRuntime:
             if "features" in graph.outputs:
                 return graph.run(texts, "features", step=step)
         raise ValueError("this bundle has no encoder, so its texts have no vectors")
+
+    @property
+    def _last(self) -> TextGraph:
+        return self._graphs[-1][1]
+
+    def _blended(self, logits: Sequence[FloatArray]) -> FloatArray:
+        if len(logits) == 1:
+            return _log_softmax(logits[0])
+        weighted = [weight * _log_softmax(some) for (weight, _), some in zip(self._graphs, logits, strict=True)]
+        return _log_softmax(np.sum(weighted, axis=0))
 
 
 def _open(folder: Path, manifest: Manifest, graph: Graph, threads: int) -> TextGraph:

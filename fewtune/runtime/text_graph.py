@@ -62,9 +62,16 @@ class TextGraph:
         Returns:
             (n, width) float32, in the order of `texts`.
         """
+        return self.run_several(texts, [output], step=step)[0]
+
+    def run_several(
+        self, texts: Sequence[str], outputs: Sequence[str], *, step: Step | None = None
+    ) -> list[FloatArray]:
+        """Compute several outputs for every text in one pass; as `run`, one array an output."""
         if not texts:
-            return np.zeros((0, self._width(output)), dtype=np.float32)
-        return np.concatenate([self._run_chunk(chunk, output, step) for chunk in _chunks(texts)])
+            return [np.zeros((0, self._width(output)), dtype=np.float32) for output in outputs]
+        chunks = [self._compute(chunk, outputs, step) for chunk in _chunks(texts)]
+        return [np.stack([row for chunk in chunks for row in chunk[i]]) for i in range(len(outputs))]
 
     def run_tokens(self, texts: Sequence[str], output: str, *, step: Step | None = None) -> list[FloatArray]:
         """Compute one output for every token of every text.
@@ -77,19 +84,18 @@ class TextGraph:
         Returns:
             n arrays (tokens of the text, width), in the order of `texts`, without padding.
         """
-        return [rows for chunk in _chunks(texts) for rows in self._compute(chunk, output, step)]
+        return [rows for chunk in _chunks(texts) for rows in self._compute(chunk, [output], step)[0]]
 
-    def _run_chunk(self, texts: Sequence[str], output: str, step: Step | None) -> FloatArray:
-        return np.stack(self._compute(texts, output, step))
-
-    def _compute(self, texts: Sequence[str], output: str, step: Step | None) -> list[FloatArray]:
+    def _compute(self, texts: Sequence[str], outputs: Sequence[str], step: Step | None) -> list[list[FloatArray]]:
+        """For each output, the rows of every text."""
         ids = [np.asarray(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
-        rows: list[Any] = [None] * len(ids)
+        rows: list[list[Any]] = [[None] * len(ids) for _ in outputs]
         for batch in _batches([len(row) for row in ids]):
-            computed = np.asarray(self._session.run([output], self._feed([ids[i] for i in batch]))[0])
-            for i, row in zip(batch, computed, strict=True):
-                # A copy, so that the whole batch is not kept for the sake of one text.
-                rows[i] = row if computed.ndim == 2 else row[: len(ids[i])].copy()
+            computed = self._session.run(list(outputs), self._feed([ids[i] for i in batch]))
+            for kept, array in zip(rows, map(np.asarray, computed), strict=True):
+                for i, row in zip(batch, array, strict=True):
+                    # A copy, so that the whole batch is not kept for the sake of one text.
+                    kept[i] = row if array.ndim == 2 else row[: len(ids[i])].copy()
             if step is not None:
                 step.advance(len(batch))
         return rows

@@ -13,10 +13,16 @@ from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.read import read_table
 from fewtune.data.split import choose_resampling
 from fewtune.errors import DataError
+from fewtune.evaluate.answers import classifier_rules
 from fewtune.evaluate.metrics import classification_scores
-from fewtune.interfaces import Purpose, RunContext, Task
+from fewtune.interfaces import Fitted, Purpose, RunContext, Task, Trial
+from fewtune.label.issues import can_be_found, suspects
 from fewtune.recipe import Recipe
-from fewtune.types import Dataset, Finding, FloatArray, IntArray, Resampling, Scores
+from fewtune.runtime.text_graph import TextGraph
+from fewtune.types import AnswerRules, Dataset, Finding, FloatArray, IntArray, Resampling, Scores, Suspect
+
+# Among more texts than these, encoding all of them to find the neighbours of some takes too long.
+_MOST_NEIGHBOURS = 5_000
 
 
 class TextClassification(Task):
@@ -83,7 +89,29 @@ class TextClassification(Task):
         *,
         how: str,
         optimism: dict[str, float] | None = None,
+        out_of_fold: bool = False,
     ) -> Scores:
         """Accuracy, precision, recall, F1, log loss and calibration error, with intervals."""
         targets = self.targets(dataset, labels)
-        return classification_scores(targets, log_probs, labels, groups, how=how, optimism=optimism)
+        return classification_scores(
+            targets, log_probs, labels, groups, how=how, optimism=optimism, out_of_fold=out_of_fold
+        )
+
+    def answer_rules(self, dataset: Dataset, trial: Trial, groups: IntArray, run: RunContext) -> AnswerRules:
+        """When an answer is unsure, and which labels are possible."""
+        targets = self.targets(dataset, dataset.labels)
+        return classifier_rules(targets, trial.log_probs, trial.similarity, groups, run.generator("answer rules"))
+
+    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...]:
+        """Examples whose label looks wrong; none where what finds them is not installed."""
+        if not can_be_found():
+            return ()
+
+        def features() -> FloatArray | None:
+            graph = next((graph for graph in fitted.contracts if "features" in graph.outputs), None)
+            if graph is None or len(dataset) > _MOST_NEIGHBOURS:
+                return None
+            opened = TextGraph(fitted.graphs[graph.file], fitted.assets[graph.tokenizer], threads=run.threads)
+            return opened.run([example.input for example in dataset], "features")
+
+        return suspects(dataset, self.targets(dataset, dataset.labels), trial.log_probs, features)

@@ -28,13 +28,13 @@ class Member:
 
     Attributes:
         candidate: the rung.
-        settings: its hyper-parameters.
-        log_probs: (repeats, n, k) its out-of-fold answers, calibrated; None where they are not known.
+        settings: its hyper-parameters, with the temperature of its logits.
+        trial: what it answered out of fold, calibrated; None where that is not known.
     """
 
     candidate: Candidate
     settings: Mapping[str, Any]
-    log_probs: FloatArray | None = None
+    trial: Trial | None = None
 
 
 def blended_models(recipe: Recipe) -> list[str]:
@@ -111,22 +111,24 @@ class BlendCandidate(Candidate):
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Blend what the members answered out of fold."""
         first, second = (self._answers(member, dataset, resampling, run) for member in self._members)
-        repeats = min(len(first), len(second))
+        repeats = min(len(first.log_probs), len(second.log_probs))
+        near = next((some.similarity for some in (first, second) if some.similarity is not None), None)
         return tuple(
             Trial(
                 {"members": self._described(weight)},
-                log_softmax_last(weight * first[:repeats] + (1 - weight) * second[:repeats]),
+                log_softmax_last(weight * first.log_probs[:repeats] + (1 - weight) * second.log_probs[:repeats]),
+                None if near is None else near[:repeats],
             )
             for weight in self._weights
         )
 
     @staticmethod
-    def _answers(member: Member, dataset: Dataset, resampling: Resampling, run: RunContext) -> FloatArray:
-        if member.log_probs is not None:
-            return member.log_probs
+    def _answers(member: Member, dataset: Dataset, resampling: Resampling, run: RunContext) -> Trial:
+        if member.trial is not None:
+            return member.trial
         (trial,) = member.candidate.cross_fit(dataset, resampling, run)
         temperature = float(member.settings.get("temperature", 1.0))
-        return log_softmax_last(np.asarray(trial.log_probs, np.float64) / temperature)
+        return replace(trial, log_probs=log_softmax_last(np.asarray(trial.log_probs, np.float64) / temperature))
 
     def _described(self, weight: float) -> list[dict[str, Any]]:
         return [
@@ -166,6 +168,7 @@ class BlendCandidate(Candidate):
             },
             reference=reference,
             seconds=sum(part.seconds for part in parts),
+            class_means=next((part.class_means for part in parts if part.class_means is not None), None),
         )
 
 

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # Of the head that training begins with: a logistic regression on the frozen features.
 _START_STRENGTH = 10.0
 _MOST_START_TEXTS = 2_000
+# The head is learnt in the training: texts are read after it for the means of the classes alone.
+_MOST_MEAN_TEXTS = 500
 
 
 class CrossEntropyCandidate(TunedCandidate):
@@ -29,7 +31,7 @@ class CrossEntropyCandidate(TunedCandidate):
     layers that spoil them before it has learnt anything (Kumar et al. 2022, arXiv:2202.10054, LP-FT).
     """
 
-    most_head_texts = 0
+    most_read_texts = _MOST_MEAN_TEXTS
     most_start_texts = _MOST_START_TEXTS
 
     def batches(self, targets: IntArray, size: int, run: RunContext, unit: str) -> Batches:

@@ -84,6 +84,7 @@ def fitted_encoder(
     parts: EncoderParts,
     graph: bytes,
     head: LinearHead,
+    means: FloatArray,
     reference: Callable[[Sequence[str]], FloatArray],
     seconds: float,
 ) -> Fitted:
@@ -94,6 +95,7 @@ def fitted_encoder(
         parts: the encoder, tuned or not.
         graph: `parts` as a graph.
         head: what turns features into logits.
+        means: (classes, width) mean features of the classes.
         reference: n texts to the (n, classes) log probabilities that the bundle must give.
         seconds: what the tuning took.
     """
@@ -116,6 +118,7 @@ def fitted_encoder(
         backbone=_card(info, parts),
         reference=reference,
         seconds=seconds,
+        class_means=means,
     )
 
 

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 from fewtune.backbones.text_encoder import TextEncoder
+from fewtune.evaluate.scope import class_means, out_of_fold_similarity
 from fewtune.interfaces import Candidate, Cost, Fitted, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tune.cache import TrunkCache
@@ -90,7 +92,9 @@ class HeadCandidate(Candidate):
                 yield head.log_probs(features[split.valid])
 
         shape = (len(dataset), len(dataset.labels))
-        return cross_fit(resampling, shape, self._trials, fit_fold, run=run, name=f"Folds of {self.name}")
+        trials = cross_fit(resampling, shape, self._trials, fit_fold, run=run, name=f"Folds of {self.name}")
+        near = out_of_fold_similarity(features, targets, len(dataset.labels), resampling)
+        return tuple(replace(trial, similarity=near) for trial in trials)
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Fit the head on all features and put it on the encoder's graph."""
@@ -98,14 +102,18 @@ class HeadCandidate(Candidate):
         features = self._features([example.input for example in dataset], run, "texts")
         names = self._features(label_texts(dataset.labels), run, "label names")
         chosen = HeadCandidate(self._encoder, settings)
-        (head,) = chosen._heads(features, class_indices(dataset), names)
+        targets = class_indices(dataset)
+        (head,) = chosen._heads(features, targets, names)
         head = head.at(float(settings.get("temperature", 1.0)))
         seconds = time.perf_counter() - started
 
         def reference(texts: Sequence[str]) -> FloatArray:
             return head.log_probs(self._features(texts, run, "texts"))
 
-        return fitted_encoder(self._encoder.info, self._encoder.parts, self._encoder.graph, head, reference, seconds)
+        means = class_means(features, targets, len(dataset.labels))
+        return fitted_encoder(
+            self._encoder.info, self._encoder.parts, self._encoder.graph, head, means, reference, seconds
+        )
 
     def _heads(self, features: FloatArray, targets: IntArray, names: FloatArray) -> Iterator[LinearHead]:
         """A head for every trial, in their order."""

@@ -23,6 +23,7 @@ import numpy as np
 
 from fewtune.backbones.text_encoder import EncoderParts, TextEncoder
 from fewtune.errors import InternalError, MissingExtraError
+from fewtune.evaluate.scope import class_means, similarity
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner, TuningError
 from fewtune.progress import Step
 from fewtune.recipe import Recipe
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
 
 STOPS = (0.5, 1.0)
 # A head hardly gains by more texts than these, and every one of them has to be encoded anew by each tuned model.
-_MOST_HEAD_TEXTS = 10_000
+_MOST_READ_TEXTS = 10_000
 # Steps that are timed, after one that warms up, to foresee what all will take.
 _PROBE_STEPS = 3
 # What the loop adds to the steps, and to every training once (benchmarks/run.py foresight).
@@ -115,14 +116,15 @@ class TunedCandidate(Candidate):
     Attributes:
         most_layers: how many are tuned where the settings do not say.
         embeddings: whether the embeddings are tuned as well; then all layers are.
-        most_head_texts: how many training texts the head is fitted to at most, after the training.
+        most_read_texts: how many training texts are encoded at most after the training, for the head and
+            the means of the classes.
         most_start_texts: how many are encoded at most before the training.
         gain: mean and deviation of the prior: the logarithm of the log loss, over the frozen encoder's.
     """
 
     most_layers: ClassVar[int] = 6
     embeddings: ClassVar[bool] = False
-    most_head_texts: ClassVar[int] = _MOST_HEAD_TEXTS
+    most_read_texts: ClassVar[int] = _MOST_READ_TEXTS
     most_start_texts: ClassVar[int] = 0
     learning_rate: ClassVar[float] = 1e-4
     gain: ClassVar[tuple[float, float]]
@@ -218,13 +220,13 @@ class TunedCandidate(Candidate):
         encode = (time.perf_counter() - started) / len(sample)
         heads = self.heads_seconds(dataset, run)
         steps = batches.steps(plan.epochs) * max(self._stops)
-        read = min(0.8 * len(texts), self.most_head_texts) + 0.2 * len(texts)
+        read = min(0.8 * len(texts), self.most_read_texts) + 0.2 * len(texts)
         begun = encode * min(len(texts), self.most_start_texts)
         looks = len(self._stops) * (encode * read + heads) + begun
         train = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * steps * step
         # A fold trains on four fifths of the examples.
         each = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * 0.8 * steps * step + looks
-        delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_HEAD_TEXTS / len(texts))
+        delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_READ_TEXTS / len(texts))
         return Cost(once=once, each=each, final=train + begun + delivered + heads + 2.0)
 
     def _step_seconds(
@@ -301,6 +303,7 @@ class TunedCandidate(Candidate):
         names = self._views(label_texts(dataset.labels), plan, run)
         settings = self._trials(plan)
         log_probs = np.full((len(settings), resampling.repeats, *_shape(dataset)), np.nan, np.float32)
+        near = np.full(log_probs.shape[:-1], np.nan, np.float32)
         per_repeat = math.ceil(len(resampling.splits) / resampling.repeats)
         seconds: list[float] = []
         with run.progress.step(f"Folds of {self.name}", total=len(resampling.splits)) as step:
@@ -310,12 +313,13 @@ class TunedCandidate(Candidate):
                     break
                 started = time.monotonic()
                 fold = self._fit_fold(plan, views, names, targets, split, unit, run, step)
-                log_probs[:, number // per_repeat, split.valid] = fold
+                log_probs[:, number // per_repeat, split.valid] = fold[:, :, :-1]
+                near[:, number // per_repeat, split.valid] = fold[:, :, -1]
                 took = run.journal.once(f"{unit} took", lambda started=started: time.monotonic() - started)
                 seconds.append(took)
         if np.isnan(log_probs).all():
             raise TuningError("the budget was spent before its first fold was done")
-        return tuple(Trial(chosen, scored) for chosen, scored in zip(settings, log_probs, strict=True))
+        return tuple(map(Trial, settings, log_probs, near))
 
     @staticmethod
     def _reached(seconds: Sequence[float], run: RunContext) -> bool:
@@ -354,14 +358,15 @@ class TunedCandidate(Candidate):
         run: RunContext,
         step: Step,
     ) -> FloatArray:
-        """(trials, validated, classes) log probabilities."""
-        train = _at_most(split.train, targets, self.most_head_texts, run, unit)
+        """(trials, validated, classes + 1) log probabilities, and the similarity to the classes in the last column."""
+        train = _at_most(split.train, targets, self.most_read_texts, run, unit)
 
         def look(objective: TextObjective) -> FloatArray:
             features = objective.layers.features([*names, *(views[i] for i in (*train, *split.valid))])
             of_names, of_train, of_valid = np.split(features, [len(names), len(names) + len(train)])
+            near = similarity(of_valid, class_means(of_train, targets[train], len(names)))[:, None]
             heads = self.heads(objective, of_train, targets[train], of_names)
-            return np.stack([head.log_probs(of_valid) for head in heads]).astype(np.float32)
+            return np.stack([np.hstack([head.log_probs(of_valid), near]) for head in heads]).astype(np.float32)
 
         def looked(attempt: str) -> list[str]:
             return [f"{attempt}/stop {stop}" for stop in self._stops]
@@ -493,7 +498,7 @@ class TunedCandidate(Candidate):
         graph = parts.graph()
         session = TextGraph(graph, parts.tokenizer_json, threads=run.threads)
         _check_same(session.run([texts[i] for i in compared], "features"), in_torch)
-        some = _at_most(np.arange(len(texts)), targets, max(1, self.most_head_texts), run, unit)
+        some = _at_most(np.arange(len(texts)), targets, self.most_read_texts, run, unit)
         features = session.run([texts[i] for i in some], "features")
         names = session.run(label_texts(dataset.labels), "features")
         (head,) = chosen.heads(objective, features, targets[some], names)
@@ -503,7 +508,8 @@ class TunedCandidate(Candidate):
         def reference(texts: Sequence[str]) -> FloatArray:
             return head.log_probs(session.run(texts, "features"))
 
-        return fitted_encoder(self._encoder.info, parts, graph, head, reference, seconds)
+        means = class_means(features, targets[some], len(dataset.labels))
+        return fitted_encoder(self._encoder.info, parts, graph, head, means, reference, seconds)
 
     def _below(self, plan: Plan) -> int:
         return self._encoder.parts.layers - plan.layers

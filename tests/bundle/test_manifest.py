@@ -57,6 +57,14 @@ def test_a_manifest_refuses_what_is_not_finite(manifest: Manifest) -> None:
         dataclasses.replace(manifest, seconds=math.inf).to_json()
 
 
+SINCE = {"answer_rules", "comparisons", "learning_curve", "findings"}
+
+
+def vars_of(value: Any) -> list[Any]:
+    """What a value holds, if anything."""
+    return list(dataclasses.astuple(value)) if dataclasses.is_dataclass(value) else list(value or ())  # type: ignore[arg-type]
+
+
 def _set(*path: Any) -> Callable[[dict[str, Any]], None]:
     """Replace the value at a path by the last argument."""
 
@@ -107,12 +115,19 @@ def test_another_shape_is_refused_with_its_place(
     assert caught.value.how
 
 
-@pytest.mark.parametrize("field", [entry.name for entry in dataclasses.fields(Manifest)])
+@pytest.mark.parametrize("field", [entry.name for entry in dataclasses.fields(Manifest) if entry.name not in SINCE])
 def test_nothing_may_be_left_out(manifest: Manifest, field: str) -> None:
     values = json.loads(manifest.to_json())
     del values[field]
     with pytest.raises(BundleError, match=field):
         manifest_from_json(json.dumps(values), where="bundle.json")
+
+
+@pytest.mark.parametrize("field", sorted(SINCE))
+def test_what_earlier_bundles_lack_may_be_left_out(manifest: Manifest, field: str) -> None:
+    values = json.loads(manifest.to_json())
+    del values[field]
+    assert not any(vars_of(getattr(manifest_from_json(json.dumps(values), where="bundle.json"), field)))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "null", "\ufeff{}", '{"format_version": NaN}'])

@@ -158,9 +158,13 @@ def test_a_winner_is_declared_only_where_it_is_one() -> None:
         predicted = np.where(generator.random(200) < accuracy, targets, 1 - targets)
         return as_outcome(targets, np.log(np.where(np.arange(2) == predicted[:, None], 0.9, 0.1)), np.arange(200))
 
-    assert compare(outcome(0.95), outcome(0.6)).declared
+    found = compare(outcome(0.95), outcome(0.6), ("a", "b"))
+    assert found is not None
+    assert found.declared
     same = outcome(0.8)
-    assert not compare(same, same).declared
+    tie = compare(same, same, ("a", "b"))
+    assert tie is not None
+    assert not tie.declared
 
 
 def test_wilson_against_the_textbook() -> None:

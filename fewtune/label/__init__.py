@@ -1,0 +1,1 @@
+"""Labels: which of them look wrong."""
