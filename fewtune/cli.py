@@ -203,6 +203,42 @@ def check(
 
 
 @app.command()
+def advise(
+    data: Annotated[str, typer.Argument(help="Labelled data.")],
+    task: Annotated[str | None, typer.Option(help="What is learnt. [default: found from the data]")] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
+    model: Annotated[str | None, typer.Option(help="Pretrained model that is meant to be used.")] = None,
+    method: Annotated[str | None, typer.Option(help="Method that is meant to be used.")] = None,
+    budget: Annotated[str | None, typer.Option(help="Time that fit may spend. [default: 5m]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which model and method to use, why, how long that takes, and how good it is likely to be."""
+    with _reporting(as_json) as console:
+        from fewtune import pipeline
+        from fewtune.terminal import TerminalProgress, show_advice
+
+        given = {
+            "data": data,
+            "task": task,
+            "text": text,
+            "label": label,
+            "group": group,
+            "model": model,
+            "method": method,
+            "budget": budget,
+            "threads": threads,
+        }
+        advice = pipeline.advise(_recipe(None, given, []), progress=TerminalProgress(console))
+        if as_json:
+            _print_json(asdict(advice))
+        else:
+            show_advice(console, advice, data)
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the pretrained models that can be used here."""
     with _reporting(as_json) as console:

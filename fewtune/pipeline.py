@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from fewtune import catalog
+from fewtune.advise import advise as advise_on
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
 from fewtune.data.check import check_language
@@ -30,6 +31,7 @@ from fewtune.runtime.answers import SCOPE_FILE
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
 from fewtune.types import (
+    Advice,
     AnswerRules,
     CurvePoint,
     Dataset,
@@ -155,6 +157,17 @@ def check(recipe: Recipe, *, source: Any = None) -> tuple[Dataset, list[Finding]
     task = catalog.find_task(recipe.task)
     dataset, test = _read(task, recipe, source)
     return dataset, [*task.check(dataset, test), *_check_model(recipe, dataset)]
+
+
+def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = None) -> Advice:
+    """Say what to fit on the data, how long that takes, and how good it is likely to be.
+
+    Raises:
+        UserError: the data or a setting cannot be used.
+    """
+    task = catalog.find_task(recipe.task)
+    dataset, _, _ = _read_and_check(task, recipe, source)
+    return advise_on(recipe, dataset, task, recipe.threads or usable_cores(), progress or SilentProgress())
 
 
 def default_out(recipe: Recipe) -> Path:

@@ -20,9 +20,10 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Finding, FitResult, Rung, Score, Scores
+from fewtune.types import Advice, Finding, FitResult, Rung, Score, Scores
 
 _SHOWN_FINDINGS = 5
+_SHOWN_ERROR = 0.05
 _MARKS = {"error": "[red]✗[/]", "warning": "[yellow]![/]", "info": "[dim]i[/]"}
 # Steps shorter than this need no line of their own where there is no terminal to redraw.
 _QUICK_SECONDS = 1.0
@@ -101,6 +102,17 @@ def show_fit(console: Console, result: FitResult) -> None:
     accuracy = result.scores["accuracy"]
     console.print(f"\n[bold]{escape(in_words(accuracy))}[/]", highlight=False)
     console.print(f"[dim]Accuracy {escape(result.scores.how)}.[/]", highlight=False)
+    if result.learning_curve is not None:
+        console.print(escape(result.learning_curve.words), highlight=False)
+    for threshold in result.answer_rules.thresholds:
+        if threshold.target_error == _SHOWN_ERROR and threshold.answered is not None:
+            answered = f"predict answers about {threshold.answered.value:.0%} of new inputs, and is unsure of the rest"
+            console.print(f"With --max-error {_SHOWN_ERROR:g}, {answered}.", highlight=False)
+    if result.suspects:
+        console.print(
+            f"{len(result.suspects)} labels look wrong: see private/label_issues.jsonl in the bundle, or the report.",
+            highlight=False,
+        )
     console.print(f"\nBundle: [bold]{escape(str(result.bundle))}[/]  ({result.seconds:.0f} s)", highlight=False)
     console.print(f"Next:   fewtune predict {escape(str(result.bundle))} NEW.csv", highlight=False)
 
@@ -128,6 +140,30 @@ def in_words(accuracy: Score) -> str:
     return (
         f"{text}; with {accuracy.level:.0%} confidence between {100 * accuracy.low:.0f} and {100 * accuracy.high:.0f}."
     )
+
+
+def show_advice(console: Console, advice: Advice, data: str) -> None:
+    """The reasons, what each rung is likely worth, and the command."""
+    languages = ", ".join(f"{language} {share:.0%}" for language, share in advice.languages.items())
+    console.print(f"{advice.examples} examples in {advice.classes} classes; {languages or 'no words'}", highlight=False)
+    table = Table("  candidate", "likely right", "s", "how it is known", box=None, header_style="dim")
+    for some in advice.outlooks:
+        table.add_row(
+            f"{'→' if some.taken else ' '} {escape(some.name)}".replace(" + ", "\n    + "),
+            f"{some.likely:.0%} ({some.low:.0%} to {some.high:.0%})".replace("%", " %"),
+            "" if some.seconds is None else f"{some.seconds:.0f}",
+            "tried" if some.measured else "after other data sets",
+            style="bold" if some.taken else "",
+        )
+    console.print(table)
+    for sentence in advice.why:
+        console.print(escape(sentence), highlight=False)
+    console.print(
+        f"\nfit takes about {advice.seconds:.0f} s and {advice.peak_memory_mb:.0f} MB on this machine "
+        f"({escape(str(advice.machine['processor']))}, {advice.machine['threads']} threads).",
+        highlight=False,
+    )
+    console.print(f"Next:   fewtune fit {escape(data)}", highlight=False)
 
 
 def _rungs(result: FitResult) -> Table:

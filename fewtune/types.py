@@ -374,6 +374,60 @@ class LeftOut:
 
 
 @dataclass(frozen=True, slots=True)
+class Outlook:
+    """What a rung is likely worth, before it is tuned.
+
+    Attributes:
+        name, method, model: of the rung.
+        seconds: what its folds are foreseen to take; None where that was not foreseen.
+        likely, low, high: of the primary metric.
+        measured: whether it was really tried; else it is what its prior says.
+        taken: whether the fit is expected to take it.
+    """
+
+    name: str
+    method: str
+    model: str
+    seconds: float | None
+    likely: float
+    low: float
+    high: float
+    measured: bool
+    taken: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Advice:
+    """What to fit on some data on this machine. `advise --json` prints it.
+
+    Attributes:
+        examples, classes: how many there are.
+        languages: share of the texts in each.
+        machine: processor, cores, threads.
+        method, model: what is likely to be taken.
+        seconds: what `fit` is foreseen to take, all in all.
+        peak_memory_mb: the most memory that it is foreseen to hold.
+        outlooks: what each rung that fits the budget is likely worth.
+        left_out: rungs that would not be tried, and why.
+        more_labels: what more labels are likely to bring.
+        why: the reasons, a sentence each.
+    """
+
+    examples: int
+    classes: int
+    languages: Mapping[str, float]
+    machine: Mapping[str, str | int]
+    method: str
+    model: str
+    seconds: float
+    peak_memory_mb: float
+    outlooks: tuple[Outlook, ...]
+    left_out: tuple[LeftOut, ...]
+    more_labels: tuple[Forecast, ...]
+    why: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class FitResult:
     """What `fit` did. `fit --json` prints it."""
 

@@ -29,6 +29,7 @@ ORDER = [
     "tasks",
     "catalog",
     "ladder",
+    "advise",
     "pipeline",
     "model",
     "sklearn",

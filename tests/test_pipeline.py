@@ -18,6 +18,15 @@ from fewtune.recipe import Recipe, make_recipe, parse_setting, read_recipe, writ
 from tests.conftest import needs_encoder
 
 Pairs = list[tuple[str, str]]
+OTHER_KIND = [
+    "11 22 33 44 55",
+    "The mitochondria is the powerhouse of the cell.",
+    "Two cups of flour, one egg, a pinch of salt",
+    "曹操率领大军南下攻打刘备",
+    "The king moved his army across the river at dawn",
+    "def f(x): return x**2",
+    "sin(x) + cos(y) = 0",
+]
 
 
 @needs_encoder
@@ -40,8 +49,9 @@ def test_a_text_of_another_kind_is_outside_and_the_report_files_are_there(
     assert np.mean([answer.outside for answer in answers]) < 0.2
     assert np.mean([label in answer.labels for answer, (_, label) in zip(answers, test_tickets, strict=True)]) > 0.8
     assert [answer.prediction for answer in answers] == head_model.predict(texts)
-    odd = head_model.answer(["11 22 33 44 55", "SELECT * FROM t WHERE id = 7;"], max_error=goal)
-    assert all(answer.outside and answer.unsure for answer in odd)
+    odd = head_model.answer(OTHER_KIND, max_error=goal)
+    assert np.mean([answer.outside for answer in odd]) >= 0.7
+    assert all(answer.unsure for answer in odd if answer.outside)
     curve = head_model.manifest.learning_curve
     assert curve is not None
     assert [point.examples for point in curve.points] == sorted(point.examples for point in curve.points)

@@ -84,6 +84,11 @@ def learning_curve(
     return LearningCurve(rung, metric, tuple(points), forecasts, words, METHOD)
 
 
+def forecast_without_points(now: Score, examples: int, classes: int, more: int) -> Forecast:
+    """What `more` labels a class are likely to bring, from other data sets alone; arguments as for `learning_curve`."""
+    return _forecast(now, examples, classes, more, _EXPONENT, _EXPONENT_SD)
+
+
 def _exponent(points: Sequence[CurvePoint]) -> tuple[float, float]:
     """The power with which the error falls, and its deviation: what was measured, shrunk towards the prior."""
     if len(points) < 2:
