@@ -1,0 +1,90 @@
+"""What more labels brought, and are likely to bring."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fewtune.report.blocks import Column, Figure, Paragraph, Section, Table
+from fewtune.report.facts import Report, score_of
+from fewtune.report.phrase import Phrase, named, percent, plain, say
+from fewtune.report.plots.curve import CurvePoint, learning_curve_plot
+from fewtune.report.wording import Metric, metric_of
+
+
+def learning_curve(report: Report) -> Section | None:
+    """The curve with its forecast."""
+    curve = report.facts.get("learning_curve")
+    if not curve or not curve["points"]:
+        return None
+    metric = metric_of(curve["metric"])
+    points = [_measured(point) for point in curve["points"]]
+    forecast = [CurvePoint(some["examples"], some["value"], some["low"], some["high"]) for some in curve["forecast"]]
+    description = say(
+        "Dots: {rung} with fewer of the labels, and their intervals. Dashed: the forecast, and the band that holds "
+        "the truth with {level} confidence.",
+        "实心点：{rung} 只用一部分标注数据时的成绩及其区间。虚线：预测；色带以 {level} 的置信水平包含真实值。",
+        rung=named(curve["rung"]),
+        level=f"{curve['forecast'][0]['level']:.0%}" if curve["forecast"] else "80%",
+    )
+    figure = Figure(
+        say("{metric} by number of labelled examples", "{metric}随标注数量的变化", metric=metric.name),
+        learning_curve_plot(points, forecast, metric.name, lambda value: _written(value, metric, 0)),
+        description,
+        _numbers(points, forecast, metric),
+    )
+    return Section("curve", say("What more labels would bring", "再多标一些会怎样"), [*_words(curve), figure])
+
+
+def _measured(point: Mapping[str, Any]) -> CurvePoint:
+    score = score_of(point["score"])
+    return CurvePoint(point["examples"], score.value, score.low, score.high)
+
+
+def _written(value: float, metric: Metric, digits: int = 1) -> str:
+    return percent(value, digits) if metric.scale == "share" else plain(value, 2)
+
+
+def _words(curve: Mapping[str, Any]) -> list[Paragraph]:
+    return [Paragraph(said)] if (said := forecast_in_words(curve)) is not None else []
+
+
+def forecast_in_words(curve: Mapping[str, Any]) -> Phrase | None:
+    """The nearest forecast as a sentence; None where nothing is foreseen."""
+    if not curve["forecast"]:
+        return None
+    nearest = curve["forecast"][0]
+    metric = metric_of(curve["metric"])
+    now = score_of(curve["points"][-1]["score"]).value
+    return say(
+        "With {more} more labels a class, {metric} is likely to go from {now} to about {value} ({level} band: {low} to "
+        "{high}).",
+        "每类再标 {more} 个，{metric}很可能从 {now} 变到约 {value}（{level} 预测带：{low} 至 {high}）。",
+        more=nearest["more_per_class"],
+        metric=metric.name,
+        now=_written(now, metric),
+        value=_written(nearest["value"], metric),
+        level=f"{nearest['level']:.0%}",
+        low=_written(nearest["low"], metric),
+        high=_written(nearest["high"], metric),
+    )
+
+
+def _numbers(points: list[CurvePoint], forecast: list[CurvePoint], metric: Metric) -> Table:
+    columns = (
+        Column(say("labelled examples", "标注样例数")),
+        Column(say("measured or foreseen", "实测或预测")),
+        Column(metric.name, "number"),
+        Column(say("low", "下限"), "number"),
+        Column(say("high", "上限"), "number"),
+    )
+    kinds = [say("measured", "实测")] * len(points) + [say("foreseen", "预测")] * len(forecast)
+    rows = [
+        (f"{point.examples:,.0f}", kind, *(_end(end, metric) for end in (point.value, point.low, point.high)))
+        for point, kind in zip([*points, *forecast], kinds, strict=True)
+    ]
+    return Table(say("The numbers of this plot", "这张图的数据"), columns, rows)
+
+
+def _end(value: float | None, metric: Metric) -> str:
+    return "–" if value is None else _written(value, metric)
