@@ -29,6 +29,7 @@ ORDER = [
     "tasks",
     "catalog",
     "ladder",
+    "report",
     "pipeline",
     "model",
     "sklearn",
@@ -38,6 +39,7 @@ ORDER = [
     "__main__",
 ]
 HEAVY = (
+    "jinja2",
     "torch",
     "transformers",
     "lightning",

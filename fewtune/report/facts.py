@@ -93,8 +93,9 @@ class Report:
             return say("the test data", "测试数据")
         return say(
             "the training data, each {one} answered by a model that had not seen it",
-            "训练数据（每{one}都由没有见过它的模型来回答）",
+            "训练数据（每一{measure}都由没有见过它的模型来回答）",
             one=self.noun.one,
+            measure=self.noun.measure,
         )
 
     @cached_property

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup, escape
 
@@ -56,7 +56,9 @@ def sentences(*phrases: Phrase | None) -> Phrase:
 def listed(parts: Iterable[Part]) -> Phrase:
     """Parts one after the other: with commas, or with the Chinese enumeration comma."""
     kept = list(parts)
-    return Phrase(Markup(", ").join(_in(part, "en") for part in kept), Markup("、").join(_in(part, "zh") for part in kept))
+    return Phrase(
+        Markup(", ").join(_in(part, "en") for part in kept), Markup("、").join(_in(part, "zh") for part in kept)
+    )
 
 
 def named(name: str) -> Markup:
@@ -77,21 +79,17 @@ def shortened(text: str, longest: int) -> str:
 
 def percent(value: float | None, digits: int = 1) -> str:
     """A fraction as a percentage; a dash where it is not known."""
-    return "–" if not _is_known(value) else f"{100 * value:.{digits}f}%"
+    return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}%"
 
 
 def plain(value: float | None, digits: int = 3) -> str:
     """A number; a dash where it is not known."""
-    return "–" if not _is_known(value) else f"{value:.{digits}f}"
+    return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"
 
 
-def seconds(value: float | None) -> str:
-    """Seconds with as many digits as say something; a dash where they are not known."""
-    return "–" if not _is_known(value) else f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and value == value
+def seconds(value: float) -> str:
+    """Seconds with as many digits as say something."""
+    return f"{value:.0f} s" if value >= 10 else f"{value:.1f} s"
 
 
 def of_hundred(value: float) -> str:

@@ -14,22 +14,22 @@ from fewtune.report.phrase import Phrase, english, say
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """What an example is called; in Chinese with its measure word, so that a number can stand before it."""
+    """What an example is called; `measure` is the Chinese measure word that stands between a number and it."""
 
     one: Phrase
     many: Phrase
+    measure: str
 
 
-def _noun(one: str, many: str, measure: str, zh: str) -> Noun:
-    return Noun(say(one, f"{measure}{zh}"), say(many, f"{measure}{zh}"))
+def _noun(one: str, many: str, zh: str, measure: str) -> Noun:
+    return Noun(say(one, zh), say(many, zh), measure)
 
 
-_TEXT = _noun("text", "texts", "条", "文本")
-_PICTURE = _noun("picture", "pictures", "张", "图片")
+_PICTURE = _noun("picture", "pictures", "图片", "张")
 _NOUNS = {
-    "text-classification": _TEXT,
-    "translation": _noun("sentence", "sentences", "个", "句子"),
-    "text-generation": _noun("prompt", "prompts", "条", "提示"),
+    "text-classification": _noun("text", "texts", "文本", "条"),
+    "translation": _noun("sentence", "sentences", "句子", "个"),
+    "text-generation": _noun("prompt", "prompts", "提示", "条"),
     "image-classification": _PICTURE,
     "detection": _PICTURE,
     "segmentation": _PICTURE,
@@ -38,7 +38,7 @@ _NOUNS = {
 
 def noun_of(task: str) -> Noun:
     """What an example of a task is called."""
-    return _NOUNS.get(task, _noun("example", "examples", "个", "样例"))
+    return _NOUNS.get(task, _noun("example", "examples", "样例", "个"))
 
 
 _TASKS = {
@@ -74,7 +74,7 @@ def method_name(method: str) -> Phrase:
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """A measure: its name, what it says, and how it is written.
+    """A measure: its name as it stands in a sentence, what it says, and how it is written.
 
     Attributes:
         scale: "share" is a fraction, "hundred" runs from 0 to 100, "open" has no upper end.
@@ -86,13 +86,13 @@ class Metric:
 
 
 _METRICS = {
-    "accuracy": Metric(say("Accuracy", "准确率"), say("Share of right answers.", "答对的比例。")),
+    "accuracy": Metric(say("accuracy", "准确率"), say("Share of right answers.", "答对的比例。")),
     "precision_macro": Metric(
-        say("Precision, mean of the classes", "精确率（各类平均）"),
+        say("precision, mean of the classes", "精确率（各类平均）"),
         say("Of what is called a class, the share that is one.", "被判为某一类的样例中，确实属于该类的比例。"),
     ),
     "recall_macro": Metric(
-        say("Recall, mean of the classes", "召回率（各类平均）"),
+        say("recall, mean of the classes", "召回率（各类平均）"),
         say("Of what is a class, the share that is found.", "属于某一类的样例中，被找出来的比例。"),
     ),
     "f1_macro": Metric(
@@ -104,35 +104,33 @@ _METRICS = {
         say("The same; each example counts the same.", "同上，各样例同等看待。"),
     ),
     "log_loss": Metric(
-        say("Log loss", "对数损失"),
+        say("log loss", "对数损失"),
         say("How far the probabilities are from the truth; 0 is best.", "概率与事实相差多远，0 最好。"),
         "open",
     ),
     "ece": Metric(
-        say("Calibration error", "校准误差"),
+        say("calibration error", "校准误差"),
         say("How far confidence is from the share of right answers; 0 is best.", "置信度与答对比例相差多远，0 最好。"),
         "open",
     ),
     "map": Metric(say("mAP", "mAP"), say("Mean average precision.", "平均精度均值。")),
-    "map_50": Metric(
-        say("mAP at 50% overlap", "mAP（重叠 50%）"), say("Mean average precision.", "平均精度均值。")
-    ),
-    "miou": Metric(say("Mean IoU", "平均交并比"), say("Overlap of the areas.", "区域的重叠程度。")),
+    "map_50": Metric(say("mAP at 50% overlap", "mAP（重叠 50%）"), say("Mean average precision.", "平均精度均值。")),
+    "miou": Metric(say("mean IoU", "平均交并比"), say("Overlap of the areas.", "区域的重叠程度。")),
     "dice": Metric(say("Dice", "Dice 系数"), say("Overlap of the areas.", "区域的重叠程度。")),
-    "pixel_accuracy": Metric(say("Pixel accuracy", "像素准确率"), say("Share of right pixels.", "判对的像素比例。")),
+    "pixel_accuracy": Metric(say("pixel accuracy", "像素准确率"), say("Share of right pixels.", "判对的像素比例。")),
     "chrf": Metric(
         say("chrF", "chrF"), say("Shared pieces of words; 100 is best.", "字符片段的重合程度，100 最好。"), "hundred"
     ),
     "bleu": Metric(
         say("BLEU", "BLEU"), say("Shared runs of words; 100 is best.", "词序列的重合程度，100 最好。"), "hundred"
     ),
-    "exact_match": Metric(say("Exact match", "完全一致"), say("Share of equal outputs.", "输出完全相同的比例。")),
+    "exact_match": Metric(say("exact match", "完全一致"), say("Share of equal outputs.", "输出完全相同的比例。")),
     "placeholders_kept": Metric(
-        say("Placeholders kept", "占位符保留率"), say("Share of placeholders kept.", "占位符得到保留的比例。")
+        say("placeholders kept", "占位符保留率"), say("Share of placeholders kept.", "占位符得到保留的比例。")
     ),
     "rouge_l": Metric(say("ROUGE-L", "ROUGE-L"), say("Longest shared run of words.", "最长公共子序列的重合程度。")),
     "perplexity": Metric(
-        say("Perplexity", "困惑度"), say("How surprised the model is; 1 is best.", "模型的意外程度，1 最好。"), "open"
+        say("perplexity", "困惑度"), say("How surprised the model is; 1 is best.", "模型的意外程度，1 最好。"), "open"
     ),
 }
 
@@ -254,8 +252,14 @@ _LABEL_ISSUES: dict[str, str] = {}
 # Code of a finding to what is wrong and how to mend it; the English sentences come with the finding.
 _FINDINGS = {
     "same-text-two-labels": ("有 {count} 行的文本相同而标签不同。", "为每条文本选定一个标签，删除其余的行。"),
-    "duplicate-text": ("有 {count} 行是重复的文本。", "不必处理：重复的文本不会被分到训练和验证两边。如果是误录，删除即可。"),
-    "class-with-one-example": ("有 {count} 个类别只有一个样例。", "再补几个样例，或并入别的类别：只有一个样例就无法检验。"),
+    "duplicate-text": (
+        "有 {count} 行是重复的文本。",
+        "不必处理：重复的文本不会被分到训练和验证两边。如果是误录，删除即可。",
+    ),
+    "class-with-one-example": (
+        "有 {count} 个类别只有一个样例。",
+        "再补几个样例，或并入别的类别：只有一个样例就无法检验。",
+    ),
     "class-with-few-examples": ("有 {count} 个类别的样例不足五个。", "给这些类别多补几个样例，收效最大。"),
     "imbalanced": ("各类别的样例数相差悬殊。", "请看小类别的召回率和 F1，不要只看准确率。"),
     "labels-alike": ("有 {count} 个标签只在大小写或空格上不同。", "如果是同一类，请统一写法。"),
@@ -266,5 +270,8 @@ _FINDINGS = {
         "部分文本的语言不在模型的训练语言之内。",
         "请用 --model multilingual-e5-small，或让 --model 保持 auto。",
     ),
-    "test-in-training": ("测试数据中有 {count} 条文本也（几乎）出现在训练数据里：分数会偏高。", "从其中一个文件里删去它们。"),
+    "test-in-training": (
+        "测试数据中有 {count} 条文本也（几乎）出现在训练数据里：分数会偏高。",
+        "从其中一个文件里删去它们。",
+    ),
 }

@@ -6,11 +6,11 @@ from markupsafe import Markup
 
 from fewtune.report.plots.svg import decoration, rectangle
 
-_WIDTH, _HEIGHT = 160, 12
+_WIDTH, _HEIGHT = 160, 18
 
 
 def bar(count: float, largest: float) -> Markup:
     """One count, beside the largest of its column. The number stands beside it in the table."""
     return decoration(
-        _WIDTH, _HEIGHT, rectangle((0, 1), _WIDTH * count / max(largest, 1), _HEIGHT - 2, "bar"), class_="bars"
+        _WIDTH, _HEIGHT, rectangle((0, 3), _WIDTH * count / max(largest, 1), _HEIGHT - 6, "bar"), class_="bars"
     )

@@ -11,7 +11,7 @@ from fewtune.report.phrase import Phrase, say
 from fewtune.report.plots.svg import Drawing, Frame, circle, line, polygon, polyline, round_steps, text
 
 _WIDTH, _HEIGHT = 460, 300
-_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 30, _WIDTH - 18, _HEIGHT - 48
+_LEFT, _TOP, _RIGHT, _BOTTOM = 56, 30, _WIDTH - 22, _HEIGHT - 48
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,9 +20,7 @@ def hundred_dots(value: float, low: float | None, high: float | None) -> Drawing
     sure = right if low is None else min(right, round(100 * low))
     possible = right if high is None else max(right, round(100 * high))
     dots = [
-        circle(
-            (_STEP * (i % _COLUMNS + 0.5), _STEP * (i // _COLUMNS + 0.5)), _RADIUS, _look(i, sure, right, possible)
-        )
+        circle((_STEP * (i % _COLUMNS + 0.5), _STEP * (i // _COLUMNS + 0.5)), _RADIUS, _look(i, sure, right, possible))
         for i in range(_COLUMNS * _ROWS)
     ]
     return Drawing(_COLUMNS * _STEP, _ROWS * _STEP, Markup("").join(dots))

@@ -11,8 +11,8 @@ from fewtune.report.phrase import Phrase, say
 from fewtune.report.plots.svg import Drawing, Frame, circle, line, rectangle, text
 
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
-_WIDTH, _HEIGHT = 400, 400
-_LEFT, _RIGHT = 56, _WIDTH - 12
+_WIDTH, _HEIGHT = 400, 380
+_LEFT, _RIGHT = 56, _WIDTH - 20
 _TOP, _MIDDLE, _BASE, _BOTTOM = 28, 270, 308, 352
 
 

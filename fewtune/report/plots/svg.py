@@ -38,6 +38,7 @@ def decoration(width: float, height: float, *children: Markup, class_: str) -> M
         width=width,
         height=height,
         viewBox=f"0 0 {_short(width)} {_short(height)}",
+        preserveAspectRatio="none",
         aria_hidden="true",
         focusable="false",
     )
@@ -89,9 +90,7 @@ def text(
         return element("text", escape(content), x=place[0], y=place[1], class_=class_, text_anchor=anchor)
     spoken = (("en", "en", content.en), ("zh", "zh-Hans", content.zh))
     return Markup("").join(
-        element(
-            "text", said, x=place[0], y=place[1], class_=f"{class_} {mark}".strip(), lang=code, text_anchor=anchor
-        )
+        element("text", said, x=place[0], y=place[1], class_=f"{class_} {mark}".strip(), lang=code, text_anchor=anchor)
         for mark, code, said in spoken
     )
 
@@ -155,7 +154,7 @@ def round_steps(low: float, high: float, most: int = 6) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between two values, at most so many."""
     if not high > low:
         return [low]
-    power = 10.0 ** -12
+    power = 10.0**-12
     while True:
         for factor in (1, 2, 5):
             step = factor * power

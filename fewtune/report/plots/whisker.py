@@ -7,7 +7,7 @@ from markupsafe import Markup
 from fewtune.report.plots.svg import Frame, circle, decoration, line, text
 from fewtune.types import Score
 
-_WIDTH, _HEIGHT, _MARGIN = 180, 18, 8
+_WIDTH, _HEIGHT, _MARGIN = 160, 18, 8
 
 
 def share_axis(scores: list[Score]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from fewtune.report.blocks import Block, Bullets, Column, Paragraph, Section, Ta
 from fewtune.report.facts import Report, score_of
 from fewtune.report.phrase import Part, Phrase, named, plain, say, seconds
 from fewtune.report.plots.whisker import ruler, share_axis, whisker
-from fewtune.report.sections.estimates import interval, is_share, written
+from fewtune.report.sections.estimates import is_share, with_interval
 from fewtune.report.wording import metric_of, reason
 from fewtune.types import Score
 
@@ -45,19 +45,21 @@ def _table(report: Report) -> Table:
     rungs = [report.rungs[i] for i in sorted(shown)]
     scores = [scores_from_json(rung["scores"])[report.primary_metric] for rung in rungs]
     axis = share_axis(scores) if is_share(report.primary_metric) else None
+    level = f"{scores[0].level:.0%}" if scores else ""
     columns = [
         Column(say("candidate", "候选")),
+        Column(
+            say("{metric} ({level} interval)", "{metric}（{level} 区间）", metric=metric.name, level=level), "number"
+        ),
         *([Column(ruler(axis), "plot")] if axis else ()),
-        Column(metric.name, "number"),
-        Column(say("{level} interval", "{level} 区间", level=f"{scores[0].level:.0%}" if scores else ""), "number"),
         Column(say("expected log loss", "预期对数损失"), "number"),
         Column(say("time", "用时"), "number"),
-        Column(say("foreseen", "预估"), "number"),
     ]
     rows = []
     for rung, score in zip(rungs, scores, strict=True):
         drawn: list[Part] = [whisker(score, axis)] if axis else []
-        rows.append((_rung_name(rung["name"]), *drawn, *_numbers(rung, score, report.primary_metric)))
+        loss = plain(rung["expected_log_loss"])
+        rows.append((_rung_name(rung["name"]), with_interval(score, metric), *drawn, loss, _time(rung)))
     marked = sorted(shown).index(report.taken) if report.taken is not None else None
     return Table(say("Candidates and how they did", "各候选及其成绩"), columns, rows, marked)
 
@@ -67,14 +69,15 @@ def _rung_name(name: str) -> Markup:
     return Markup("<br>+ ").join(named(part) for part in name.split(" + "))
 
 
-def _numbers(rung: Mapping[str, Any], score: Score, metric_key: str) -> tuple[Part, ...]:
-    metric = metric_of(metric_key)
-    return (
-        written(score, metric),
-        interval(score, metric),
-        plain(rung["expected_log_loss"]),
-        seconds(rung["seconds"]),
-        seconds(rung.get("predicted_seconds")),
+def _time(rung: Mapping[str, Any]) -> Part:
+    """What its folds took, and what was foreseen of that."""
+    if rung.get("predicted_seconds") is None:
+        return seconds(rung["seconds"])
+    return say(
+        "{taken} <small>foreseen {foreseen}</small>",
+        "{taken} <small>预估 {foreseen}</small>",
+        taken=seconds(rung["seconds"]),
+        foreseen=seconds(rung["predicted_seconds"]),
     )
 
 

@@ -59,19 +59,20 @@ def _in_words(report: Report, largest: Sequence[Confusion]) -> Phrase:
     worst = largest[0]
     return say(
         "Most often, {truth} was taken for {prediction}: {count} of {support} {many}.",
-        "最常见的是把 {truth} 误判为 {prediction}：{support} {many}中有 {count} {many}。",
+        "最常见的是把 {truth} 误判为 {prediction}：{support} {measure}{many}中有 {count} {measure}。",
         truth=named(worst.truth),
         prediction=named(worst.prediction),
         count=worst.count,
         support=worst.support,
         many=report.noun.many,
+        measure=report.noun.measure,
     )
 
 
 def _matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> HeatMap:
     shades = [[_shade(count, sum(row)) for count in row] for row in counts]
     caption = say(
-        "Rows: what it is. Columns: what the model said. The darker, the larger the share of the row.",
+        "Rows: what it is. Columns: what the model said. The stronger the colour, the larger the share of the row.",
         "行：真实类别。列：模型的回答。颜色越深，占该行的比例越大。",
     )
     return HeatMap(caption, labels, counts, shades)
@@ -102,7 +103,8 @@ def _list(report: Report, largest: Sequence[Confusion]) -> list[Block]:
         Column(say("of the class", "占该类"), "number"),
     )
     aside = say(
-        "{shown} of {count} pairs of classes that were confused; a matrix of {classes} classes would be too large to read.",
+        "{shown} of {count} pairs of classes that were confused; a matrix of {classes} classes would be too large to "
+        "read.",
         "这里列出 {count} 对混淆中的 {shown} 对；{classes} 个类别的矩阵太大，不便阅读。",
         shown=len(shown),
         count=len(largest),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from fewtune.report.blocks import Column
 from fewtune.report.phrase import Part, Phrase, of_hundred, percent, plain, say
 from fewtune.report.wording import Metric, metric_of
 from fewtune.types import Score, Scores
@@ -23,11 +22,25 @@ def interval(score: Score, metric: Metric) -> Part:
     return say("{low} to {high}", "{low} 至 {high}", low=form(score.low), high=form(score.high))
 
 
-def interval_column(scores: Scores) -> Column:
-    """The heading of the intervals, which names their level."""
+def with_interval(score: Score, metric: Metric, digits: int = 1) -> Part:
+    """A score's value and, smaller, the ends of its interval."""
+    form = percent if metric.scale == "share" else plain
+    digits = digits if metric.scale == "share" else 3
+    if score.low is None or score.high is None:
+        return form(score.value, digits)
+    return say(
+        "{value} <small>{low} to {high}</small>",
+        "{value} <small>{low} 至 {high}</small>",
+        value=form(score.value, digits),
+        low=form(score.low, digits),
+        high=form(score.high, digits),
+    )
+
+
+def level_of(scores: Scores) -> str:
+    """The nominal coverage of the intervals; empty where they differ."""
     levels = {f"{score.level:.0%}" for score in scores.metrics.values()}
-    level = levels.pop() if len(levels) == 1 else ""
-    return Column(say("{level} interval", "{level} 区间", level=level), "number")
+    return levels.pop() if len(levels) == 1 else ""
 
 
 def between(score: Score) -> Phrase | None:

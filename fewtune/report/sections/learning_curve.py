@@ -28,7 +28,7 @@ def learning_curve(report: Report) -> Section | None:
         level=f"{curve['forecast'][0]['level']:.0%}" if curve["forecast"] else "80%",
     )
     figure = Figure(
-        say("{metric} by number of labelled examples", "{metric}随标注数量的变化", metric=metric.name),
+        say("How {metric} grows with the labels", "{metric}随标注数量的变化", metric=metric.name),
         learning_curve_plot(points, forecast, metric.name, lambda value: _written(value, metric, 0)),
         description,
         _numbers(points, forecast, metric),

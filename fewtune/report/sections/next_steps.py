@@ -20,7 +20,7 @@ _WORTHWHILE_GAIN = 0.01
 _MOST_NAMED = 3
 _WEAK = 0.15
 _FEWEST = 3
-_WIDE = 0.04
+_WIDE = 0.05
 _Z = 1.96
 
 
@@ -93,7 +93,7 @@ def _help_weak_classes(report: Report) -> Iterator[Step]:
         yield (
             say("Label more of the classes that are missed.", "多标那些容易漏掉的类别。"),
             say(
-                "Least is found of {classes}; over all classes it is {overall}.",
+                "The smallest share is found of {classes}; the mean of all classes is {overall}.",
                 "召回率最低的是 {classes}；各类平均为 {overall}。",
                 classes=listed(classes),
                 overall=percent(overall.value, 0),
@@ -137,10 +137,12 @@ def _tell_apart(report: Report) -> Iterator[Step]:
             say(
                 "{count} of {support} {many} of the first were taken for the second. If people hesitate too, merge the "
                 "two or write down the rule.",
-                "前者的 {support} {many}中有 {count} {many}被误判为后者。如果人也会犹豫，请合并两类，或写明区分的规则。",
+                "前者的 {support} {measure}{many}中有 {count} {measure}被误判为后者。如果人也会犹豫，"
+                "请合并两类，或写明区分的规则。",
                 count=worst.count,
                 support=worst.support,
                 many=report.noun.many,
+                measure=report.noun.measure,
             ),
             "",
         )
@@ -161,10 +163,11 @@ def _measure_better(report: Report) -> Iterator[Step]:
         say(
             "The interval is {width} points wide. About {needed} test {many} that are not used for training would "
             "halve it.",
-            "现在的区间宽 {width} 个百分点。用约 {needed} {many}不参与训练的测试数据，可以把它缩小一半。",
+            "现在的区间宽 {width} 个百分点。用约 {needed} {measure}不参与训练的测试{many}，可以把它缩小一半。",
             width=f"{200 * half:.0f}",
-            needed=needed,
+            needed=f"{needed:,}",
             many=report.noun.many,
+            measure=report.noun.measure,
         ),
         f"fewtune evaluate {_shell(report.name)} TEST.csv",
     )
@@ -180,9 +183,9 @@ def _spend_more(report: Report) -> Iterator[Step]:
         yield (
             say("Give it more time.", "给它更多时间。"),
             say(
-                "{count} candidates were not tried for want of time; the cheapest of them needs about {minutes} min more.",
-                "有 {count} 个候选因时间不够没有试；其中最省时的约需再加 {minutes} 分钟。",
-                count=len(minutes),
+                "For want of time not every candidate was tried; the cheapest of the rest needs about {minutes} min "
+                "more.",
+                "因时间不够，有的候选没有试；其中最省时的约需再加 {minutes} 分钟。",
                 minutes=min(minutes),
             ),
             f"fewtune fit {_shell(report.facts['data']['name'])} --budget {_longer(report, min(minutes))} "

@@ -30,18 +30,20 @@ def _asked(report: Report) -> Phrase:
     if report.labels:
         return say(
             "You asked for a model that tells {classes} classes apart, from {count} labelled {many} ({source}).",
-            "您要的是一个能区分 {classes} 个类别的模型，由 {count} {many}的标注数据（{source}）训练而成。",
+            "您要的是一个能区分 {classes} 个类别的模型，由 {count} {measure}已标注的{many}（{source}）训练而成。",
             classes=len(report.labels),
             count=count,
             many=report.noun.many,
+            measure=report.noun.measure,
             source=source,
         )
     return say(
         "You asked for a model for {task}, from {count} {many} ({source}).",
-        "您要的是一个用于{task}的模型，由 {count} {many}（{source}）训练而成。",
+        "您要的是一个用于{task}的模型，由 {count} {measure}{many}（{source}）训练而成。",
         task=task_name(report.facts["task"]),
         count=count,
         many=report.noun.many,
+        measure=report.noun.measure,
         source=source,
     )
 
@@ -53,9 +55,10 @@ def _worth(report: Report) -> Phrase:
     if report.primary_metric == "accuracy":
         return say(
             "About {value} of 100 new {many} get the right class{between}.",
-            "每 100 {many}新数据中，约有 {value} {many}会被判对{between}。",
+            "每 100 {measure}新{many}中，约有 {value} {measure}会被判对{between}。",
             value=of_hundred(score.value),
             many=report.noun.many,
+            measure=report.noun.measure,
             between=between(score) or "",
         )
     metric = metric_of(report.primary_metric)
@@ -90,18 +93,20 @@ def _measured(report: Report) -> Phrase:
     if report.test_name:
         return say(
             "This was measured on {n} distinct test {many} ({test}), which had no part in any choice.",
-            "以上是在 {n} {many}互不相同的测试数据（{test}）上测得的，测试数据没有参与任何选择。",
+            "以上是在 {n} {measure}互不相同的测试{many}（{test}）上测得的，它们没有参与任何选择。",
             n=n,
             many=report.noun.many,
+            measure=report.noun.measure,
             test=named(report.test_name),
         )
     return say(
         "This was measured on {n} distinct {many} of the training data by {resampling}: each was answered by a model "
         "that had not seen it. The figures are corrected for having chosen the best of several.",
-        "以上是在训练数据中 {n} {many}互不相同的样例上测得的（{resampling}）：每一个都由没有见过它的模型来回答。"
-        "数字已就“从多个候选中挑最好的”作了修正。",
+        "以上是在训练数据中 {n} {measure}互不相同的{many}上测得的（{resampling}）："
+        "每一{measure}都由没有见过它的模型来回答。由于是从多个候选中挑出最好的，数字已作相应修正。",
         n=n,
         many=report.noun.many,
+        measure=report.noun.measure,
         resampling=resampling_name(report.facts["resampling"]),
     )
 
@@ -116,7 +121,8 @@ def _what_to_do(report: Report) -> Phrase:
     unsure = report.facts.get("unsure") or {}
     if unsure.get("below") is not None:
         return say(
-            "Use its answers as they are where it is sure, and let a person look where its confidence is below {below}.",
+            "Use its answers as they are where it is sure, and let a person look where its confidence is below "
+            "{below}.",
             "它有把握时可以直接采用；置信度低于 {below} 时，请由人来看。",
             below=percent(unsure["below"], 0),
         )
@@ -130,13 +136,14 @@ def _what_to_do(report: Report) -> Phrase:
 def _dots(report: Report) -> Figure:
     score = report.primary
     assert score is not None
-    caption = say("Of 100 new {many}", "每 100 {many}新数据中", many=report.noun.many)
+    caption = say("Of 100 new {many}", "每 100 {measure}新{many}中", many=report.noun.many, measure=report.noun.measure)
     if score.low is None or score.high is None:
         said = say("{value} right answers.", "{value} 个判对。", value=of_hundred(score.value))
     else:
         said = say(
-            "About {value} are right: {low} at the least, {high} at the most ({level} interval).",
-            "约有 {value} 个判对：最少 {low} 个，最多 {high} 个（{level} 区间）。",
+            "Filled: about {value} are right. With {level} confidence it is at least {low} (dark) and at most {high} "
+            "(ringed).",
+            "实心：约有 {value} 个判对。在 {level} 的置信水平下，至少 {low} 个（深色），至多 {high} 个（带浅色圈）。",
             value=of_hundred(score.value),
             low=of_hundred(score.low),
             high=of_hundred(score.high),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fewtune.report.blocks import Block, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Part, Phrase, listed, named, percent, say
+from fewtune.report.phrase import Part, Phrase, listed, named, of_hundred, say
 from fewtune.report.plots.whisker import ruler, share_axis, whisker
-from fewtune.report.sections.estimates import interval, interval_column, is_share, shares, written
+from fewtune.report.sections.estimates import between, is_share, level_of, shares, with_interval
 from fewtune.report.wording import method_of_interval, metric_of
 
 _MOST_CLASSES = 40
@@ -27,19 +27,27 @@ def _metrics(report: Report) -> Table:
     axis = share_axis(list(drawn.values())) if drawn else None
     columns = [
         Column(say("measure", "指标")),
-        Column(say("what it says", "含义")),
+        Column(_value_and_interval(report), "number"),
         *([Column(ruler(axis), "plot")] if axis else ()),
-        Column(say("value", "数值"), "number"),
-        interval_column(report.scores),
     ]
     rows: list[tuple[Part, ...]] = []
     for key, score in report.scores.metrics.items():
         metric = metric_of(key)
+        named_so = say(
+            "{name}<br><small>{meaning}</small>",
+            "{name}<br><small>{meaning}</small>",
+            name=metric.name,
+            meaning=metric.meaning,
+        )
         plot: list[Part] = [whisker(score, axis) if is_share(key) else ""] if axis else []
-        rows.append((metric.name, metric.meaning, *plot, written(score, metric), interval(score, metric)))
+        rows.append((named_so, with_interval(score, metric), *plot))
     keys = list(report.scores.metrics)
     marked = keys.index(report.primary_metric) if report.primary_metric in keys else None
     return Table(say("Scores of the delivered model", "所交付模型的分数"), columns, rows, marked)
+
+
+def _value_and_interval(report: Report) -> Phrase:
+    return say("value and {level} interval", "数值与 {level} 区间", level=level_of(report.scores))
 
 
 def _methods(report: Report) -> Phrase:
@@ -50,29 +58,26 @@ def _methods(report: Report) -> Phrase:
             keys_of.setdefault(score.interval_method, []).append(key)
     parts = [
         say(
-            "{metrics}: {method}",
-            "{metrics}：{method}",
+            "{method} ({metrics})",
+            "{method}（{metrics}）",
             metrics=listed(metric_of(key).name for key in keys),
             method=method_of_interval(method),
         )
         for method, keys in keys_of.items()
     ]
-    said = say("", "")
-    for part in parts:
-        said = say("{said}{part}. ", "{said}{part}。", said=said, part=part)
-    return say("How the intervals were made. {said}", "区间的算法。{said}", said=said)
+    return say("How the intervals were made: {parts}.", "区间的算法：{parts}。", parts=listed(parts))
 
 
 def _gain(report: Report) -> Phrase:
     gain = report.scores.gain_over_baseline
     assert gain is not None
-    metric = metric_of("accuracy")
     return say(
-        "Always answering the commonest class would be right {value} less often ({level} interval {interval}).",
-        "如果总是回答最常见的类别，答对的比例会低 {value}（{level} 区间 {interval}）。",
-        value=written(gain, metric),
-        level=f"{gain.level:.0%}",
-        interval=interval(gain, metric),
+        "Of 100 new {many}, that is {value} more than by always answering the commonest class{between}.",
+        "与总是回答最常见的类别相比，每 100 {measure}新{many}中多判对 {value} {measure}{between}。",
+        value=of_hundred(gain.value),
+        between=between(gain) or "",
+        many=report.noun.many,
+        measure=report.noun.measure,
     )
 
 
@@ -84,8 +89,8 @@ def _classes(report: Report) -> list[Block]:
     axis = (0.0, 1.0)
     columns = [
         Column(say("class", "类别")),
-        Column(ruler(axis), "plot"),
         Column(say("F1", "F1"), "number"),
+        Column(ruler(axis), "plot"),
         Column(say("precision", "精确率"), "number"),
         Column(say("recall", "召回率"), "number"),
         Column(say("trained on", "训练样例"), "number"),
@@ -94,10 +99,10 @@ def _classes(report: Report) -> list[Block]:
     rows = [
         (
             named(label),
+            _cell(report, label, "f1"),
             whisker(every[label]["f1"], axis),
-            _with_interval(report, label, "f1"),
-            _with_interval(report, label, "precision"),
-            _with_interval(report, label, "recall"),
+            _cell(report, label, "precision"),
+            _cell(report, label, "recall"),
             str(report.per_class.get(label, 0)),
             str(report.scores.support.get(label, 0)),
         )
@@ -120,14 +125,5 @@ def _f1(report: Report, label: str) -> float:
     return value if value == value else 2.0
 
 
-def _with_interval(report: Report, label: str, key: str) -> Part:
-    score = report.scores.per_class[label][key]
-    if score.low is None or score.high is None:
-        return percent(score.value, 0)
-    return say(
-        "{value} <small>{low} to {high}</small>",
-        "{value} <small>{low} 至 {high}</small>",
-        value=percent(score.value, 0),
-        low=percent(score.low, 0),
-        high=percent(score.high, 0),
-    )
+def _cell(report: Report, label: str, key: str) -> Part:
+    return with_interval(report.scores.per_class[label][key], metric_of("accuracy"), 0)

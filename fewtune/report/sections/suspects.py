@@ -23,7 +23,8 @@ def suspects(report: Report) -> Section | None:
     said = say(
         "{count} labels look wrong, the likeliest first. Look at each: the model may be the one that errs. Mend those "
         "that are wrong in your file, and fit again.",
-        "有 {count} 个标签看起来不对，最可疑的排在前面。请逐个查看：也可能错的是模型。确实标错的，请在文件里改正后重新训练。",
+        "有 {count} 个标签看起来不对，最可疑的排在前面。请逐个查看：也可能错的是模型。"
+        "确实标错的，请在文件里改正后重新训练。",
         count=len(issues),
     )
     blocks: list[Block] = [Paragraph(said), Cards([_card(issue) for issue in issues[:_MOST]])]
@@ -44,5 +45,5 @@ def _card(issue: LabelIssue) -> Card:
         )
     ]
     if issue.reason:
-        facts.append(label_issue_reason(issue.reason))
+        facts.append(say("Why: {reason}.", "理由：{reason}。", reason=label_issue_reason(issue.reason)))
     return Card(readable(issue.text), facts, issue.place)

@@ -35,7 +35,7 @@ def _classes(report: Report) -> list[Block]:
     largest = counts[0][1]
     rows = [(named(label), bar(count, largest), f"{count:,}") for label, count in counts[:_MOST_CLASSES]]
     table = Table(
-        say("Labelled {many} of each class", "各类别的标注{many}数", many=report.noun.many),
+        say("Labelled {many} of each class", "各类别已标注的{many}", many=report.noun.many),
         (
             Column(say("class", "类别")),
             Column(say("share", "比重"), "plot"),
@@ -68,10 +68,14 @@ def _finding(finding: dict) -> Phrase:
     what, how = finding_words(finding["code"], finding["what"], finding["how"], finding.get("count", 1))
     places = finding.get("places") or ()
     where = (
-        say(" At: {places}.", "位置：{places}。", places=listed(shortened(place, 80) for place in places[:_MOST_PLACES]))
+        say(
+            " At: {places}.", "位置：{places}。", places=listed(shortened(place, 80) for place in places[:_MOST_PLACES])
+        )
         if places
         else ""
     )
     if finding["level"] == "info":
         return say("{what}{where}", "{what}{where}", what=what, where=where)
-    return say("<strong>{what}</strong> {how}{where}", "<strong>{what}</strong>{how}{where}", what=what, how=how, where=where)
+    return say(
+        "<strong>{what}</strong> {how}{where}", "<strong>{what}</strong>{how}{where}", what=what, how=how, where=where
+    )

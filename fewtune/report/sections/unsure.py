@@ -44,7 +44,8 @@ def _threshold(report: Report, chosen: Mapping[str, Any]) -> Phrase:
         "Below a confidence of {below}, the model should say “unsure”. It then answers about {answered} of 100 {many}"
         "{answered_between}, and is wrong in about {error} of 100 answers{error_between}. The threshold was chosen so "
         "that at most {target} of the answers are wrong.",
-        "置信度低于 {below} 时，模型应当说“没把握”。这样，每 100 {many}中它约回答 {answered} {many}{answered_between}；"
+        "置信度低于 {below} 时，模型应当说“没把握”。"
+        "这样，每 100 {measure}{many}中它约回答 {answered} {measure}{answered_between}。"
         "每 100 个回答中约有 {error} 个是错的{error_between}。阈值的选取目标是错误率不超过 {target}。",
         below=percent(chosen["below"], 0),
         answered=of_hundred(answered.value),
@@ -52,15 +53,16 @@ def _threshold(report: Report, chosen: Mapping[str, Any]) -> Phrase:
         error=of_hundred(error.value),
         error_between=between(error) or "",
         many=report.noun.many,
+        measure=report.noun.measure,
         target=target,
     )
 
 
 def _figure(report: Report, chosen: float | None) -> Figure:
     description = say(
-        "For each threshold: the share of {source} that still gets an answer, and the share of wrong answers among "
-        "those.",
-        "对每个阈值：{source}中仍得到回答的比例，以及这些回答中答错的比例。",
+        "For each threshold: the share that still gets an answer, and the share of wrong answers among those. Measured "
+        "on {source}.",
+        "对每个阈值：仍得到回答的比例，以及这些回答中答错的比例。测量所用的是{source}。",
         source=report.answers_come_from,
     )
     cuts = cuts_of(report.answers, [i / _MOST_CUTS for i in range(_MOST_CUTS)])
@@ -99,9 +101,9 @@ def _numbers(cuts: Sequence[Cut]) -> Table:
 
 def _scope(report: Report, scope: Mapping[str, Any]) -> Phrase:
     return say(
-        "{many} of another kind than the training data can be told by their distance from it: the bound keeps {kept} "
-        "of those that belong.",
-        "与训练数据不同类型的{many}可以凭它与训练数据的距离识别出来：所定的界限会保留 {kept} 属于此范围的{many}。",
+        "Inputs of another kind can be told by their distance from the training data: the bound keeps {kept} of the "
+        "{many} that belong.",
+        "不属于此范围的输入，可以凭它与训练数据的距离识别出来：所定的界限会保留 {kept} 属于此范围的{many}。",
         many=report.noun.many,
         kept=percent(scope["kept"]),
     )

@@ -28,7 +28,8 @@ def worst(report: Report) -> Section | None:
     said = say(
         "On {source}, {count} of {n} answers are wrong. The most confident ones come first{shown}: they show what the "
         "model has not understood, or what is labelled wrongly.",
-        "在{source}上，{n} 个回答中有 {count} 个是错的。最自信的错误排在前面{shown}：从中可以看出模型没有学会什么，或者哪里标错了。",
+        "在{source}上，{n} 个回答中有 {count} 个是错的。最自信的错误排在前面{shown}："
+        "从中可以看出模型没有学会什么，或者哪里标错了。",
         source=report.answers_come_from,
         count=len(report.errors),
         n=f"{len(report.answers):,}",
