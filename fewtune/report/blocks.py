@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from markupsafe import Markup
+
 from fewtune.report.phrase import Part, Phrase
 from fewtune.report.plots.svg import Drawing
 
@@ -37,10 +39,11 @@ class Steps:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a table: words to the left, numbers to the right."""
+    """A column of a table: words to the left, numbers to the right; a `scale` is seen in place of its title."""
 
     title: Part
     form: Literal["words", "number", "plot"] = "words"
+    scale: Markup = Markup("")  # noqa: RUF009  it is immutable
 
 
 @dataclass(frozen=True, slots=True)

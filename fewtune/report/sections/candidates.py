@@ -51,7 +51,7 @@ def _table(report: Report) -> Table:
         Column(
             say("{metric} ({level} interval)", "{metric}（{level} 区间）", metric=metric.name, level=level), "number"
         ),
-        *([Column(ruler(axis), "plot")] if axis else ()),
+        *([Column(say("plot", "图示"), "plot", ruler(axis))] if axis else ()),
         Column(say("expected log loss", "预期对数损失"), "number"),
         Column(say("time", "用时"), "number"),
     ]

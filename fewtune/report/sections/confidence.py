@@ -96,4 +96,4 @@ def _numbers(bins: Sequence[Bin]) -> Table:
         )
         for some in bins
     ]
-    return Table(say("The numbers of this plot", "这张图的数据"), columns, rows)
+    return Table(say("Confidence and right answers, in numbers", "置信度与答对的比例：数据"), columns, rows)

@@ -83,7 +83,7 @@ def _numbers(points: list[CurvePoint], forecast: list[CurvePoint], metric: Metri
         (f"{point.examples:,.0f}", kind, *(_end(end, metric) for end in (point.value, point.low, point.high)))
         for point, kind in zip([*points, *forecast], kinds, strict=True)
     ]
-    return Table(say("The numbers of this plot", "这张图的数据"), columns, rows)
+    return Table(say("How {metric} grows, in numbers", "{metric}的变化：数据", metric=metric.name), columns, rows)
 
 
 def _end(value: float | None, metric: Metric) -> str:

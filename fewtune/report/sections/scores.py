@@ -28,7 +28,7 @@ def _metrics(report: Report) -> Table:
     columns = [
         Column(say("measure", "指标")),
         Column(_value_and_interval(report), "number"),
-        *([Column(ruler(axis), "plot")] if axis else ()),
+        *([Column(say("plot", "图示"), "plot", ruler(axis))] if axis else ()),
     ]
     rows: list[tuple[Part, ...]] = []
     for key, score in report.scores.metrics.items():
@@ -90,7 +90,7 @@ def _classes(report: Report) -> list[Block]:
     columns = [
         Column(say("class", "类别")),
         Column(say("F1", "F1"), "number"),
-        Column(ruler(axis), "plot"),
+        Column(say("plot", "图示"), "plot", ruler(axis)),
         Column(say("precision", "精确率"), "number"),
         Column(say("recall", "召回率"), "number"),
         Column(say("trained on", "训练样例"), "number"),

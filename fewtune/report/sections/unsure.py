@@ -96,7 +96,7 @@ def _numbers(cuts: Sequence[Cut]) -> Table:
         Column(say("wrong among the answered", "作答中答错"), "number"),
     )
     rows = [(percent(cut.below, 0), percent(cut.answered), percent(cut.wrong)) for cut in cuts]
-    return Table(say("The numbers of this plot", "这张图的数据"), columns, rows)
+    return Table(say("Answers withheld below a threshold, in numbers", "低于阈值则不作答：数据"), columns, rows)
 
 
 def _scope(report: Report, scope: Mapping[str, Any]) -> Phrase:
