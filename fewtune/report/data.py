@@ -92,7 +92,7 @@ def _answers(files: Mapping[str, bytes], name: str) -> tuple[Answer, ...] | None
     if name not in files:
         return None
     # An example that was never validated has no prediction.
-    lines = [line for line in _lines(files[name], name) if "prediction" in line]
+    lines = [line for line in _lines(files[name], name) if line.get("prediction") is not None]
     return tuple(
         Answer(line["place"], str(line["text"]), line["label"], line["prediction"], float(line["confidence"]))
         for line in _complete(lines, name, ("place", "text", "label", "confidence"))

@@ -47,18 +47,20 @@ def english(text: str) -> Phrase:
     return Phrase(escape(text), Markup('<span lang="en">{}</span>').format(text))
 
 
-def sentences(*phrases: Phrase | None) -> Phrase:
+def sentences(*phrases: Phrase) -> Phrase:
     """One paragraph: English sentences are parted by a space, Chinese ones by nothing."""
-    said = [phrase for phrase in phrases if phrase is not None]
-    return Phrase(Markup(" ").join(phrase.en for phrase in said), Markup("").join(phrase.zh for phrase in said))
+    return joined(phrases, " ", "")
 
 
 def listed(parts: Iterable[Part]) -> Phrase:
     """Parts one after the other: with commas, or with the Chinese enumeration comma."""
+    return joined(parts, ", ", "、")
+
+
+def joined(parts: Iterable[Part], en: str, zh: str) -> Phrase:
+    """Parts one after the other, with a mark between them."""
     kept = list(parts)
-    return Phrase(
-        Markup(", ").join(_in(part, "en") for part in kept), Markup("、").join(_in(part, "zh") for part in kept)
-    )
+    return Phrase(Markup(en).join(_in(part, "en") for part in kept), Markup(zh).join(_in(part, "zh") for part in kept))
 
 
 def named(name: str) -> Markup:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -154,11 +155,7 @@ def round_steps(low: float, high: float, most: int = 6) -> list[float]:
     """Multiples of 1, 2 or 5 times a power of ten between two values, at most so many."""
     if not high > low:
         return [low]
-    power = 10.0**-12
-    while True:
-        for factor in (1, 2, 5):
-            step = factor * power
-            first, last = -(-low // step), high // step
-            if last - first < most:
-                return [i * step for i in range(int(first), int(last) + 1)]
-        power *= 10
+    exponent = math.floor(math.log10((high - low) / most))
+    steps = (factor * 10.0**power for power in range(exponent, exponent + 3) for factor in (1, 2, 5))
+    step = next(step for step in steps if high // step - -(-low // step) < most)
+    return [i * step for i in range(int(-(-low // step)), int(high // step) + 1)]

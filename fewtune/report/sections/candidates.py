@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from markupsafe import Markup
@@ -21,16 +21,11 @@ _MOST = 40
 
 def candidates(report: Report) -> Section:
     """The rungs of the ladder."""
-    blocks: list[Block] = [
-        Paragraph(
-            say(
-                "Each candidate was scored on the same folds. The one with the least expected log loss was taken; the "
-                "scores here are not yet corrected for that choice.",
-                "各候选都在相同的折上评分，选用了预期对数损失最小的一个；这里的分数尚未就这一选择作修正。",
-            )
-        ),
-        _table(report),
-    ]
+    shown = [rung for place, rung in enumerate(report.rungs) if place < _MOST or place == report.taken]
+    blocks: list[Block] = [Paragraph(_introduction(report)), _table(report, shown)]
+    if len(shown) < len(report.rungs):
+        more = say("{more} more are not listed.", "另有 {more} 个未列出。", more=len(report.rungs) - len(shown))
+        blocks.append(Paragraph(more, "aside"))
     comparisons = report.facts.get("comparisons") or ()
     if comparisons:
         blocks.append(Bullets([_compared(comparison) for comparison in comparisons[:_MOST]]))
@@ -39,10 +34,18 @@ def candidates(report: Report) -> Section:
     return Section("candidates", say("What was tried", "试过的候选"), blocks)
 
 
-def _table(report: Report) -> Table:
+def _introduction(report: Report) -> Phrase:
+    if len(report.rungs) == 1:
+        return say("One candidate was tried.", "只试了一个候选。")
+    return say(
+        "The candidates were scored on the same folds, slow ones on fewer of them. The one with the least expected log "
+        "loss was taken; the scores here are not yet corrected for that choice.",
+        "各候选都在相同的折上评分，耗时的只用其中一部分。选用了预期对数损失最小的一个；这里的分数尚未就这一选择作修正。",
+    )
+
+
+def _table(report: Report, rungs: Sequence[Mapping[str, Any]]) -> Table:
     metric = metric_of(report.primary_metric)
-    shown = sorted(range(len(report.rungs)), key=lambda i: i != report.taken)[:_MOST]
-    rungs = [report.rungs[i] for i in sorted(shown)]
     scores = [scores_from_json(rung["scores"])[report.primary_metric] for rung in rungs]
     axis = share_axis(scores) if is_share(report.primary_metric) else None
     level = f"{scores[0].level:.0%}" if scores else ""
@@ -60,7 +63,7 @@ def _table(report: Report) -> Table:
         drawn: list[Part] = [whisker(score, axis)] if axis else []
         loss = plain(rung["expected_log_loss"])
         rows.append((_rung_name(rung["name"]), with_interval(score, metric), *drawn, loss, _time(rung)))
-    marked = sorted(shown).index(report.taken) if report.taken is not None else None
+    marked = None if report.taken is None else rungs.index(report.rungs[report.taken])
     return Table(say("Candidates and how they did", "各候选及其成绩"), columns, rows, marked)
 
 

@@ -63,7 +63,7 @@ def _in_words(report: Report) -> Phrase:
     assert low is not None
     assert high is not None
     if low <= mean <= high:
-        verdict = say("The two agree as far as {n} answers can tell.", "就 {n} 个答案来看，两者相符。", n=n)
+        verdict = say("The two agree as far as {n} answers can tell.", "就 {n} 个答案来看，两者相符。", n=f"{n:,}")
     elif mean > high:
         verdict = say("It is surer than it should be.", "它过于自信。")
     else:

@@ -141,9 +141,9 @@ def _dots(report: Report) -> Figure:
         said = say("{value} right answers.", "{value} 个判对。", value=of_hundred(score.value))
     else:
         said = say(
-            "Filled: about {value} are right. With {level} confidence it is at least {low} (dark) and at most {high} "
+            "Filled: about {value} are right. With {level} confidence it is at least {low} (strong) and at most {high} "
             "(ringed).",
-            "实心：约有 {value} 个判对。在 {level} 的置信水平下，至少 {low} 个（深色），至多 {high} 个（带浅色圈）。",
+            "实心：约有 {value} 个判对。在 {level} 的置信水平下，至少 {low} 个（浓色），至多 {high} 个（带圈）。",
             value=of_hundred(score.value),
             low=of_hundred(score.low),
             high=of_hundred(score.high),

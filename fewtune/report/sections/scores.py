@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fewtune.report.blocks import Block, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Part, Phrase, listed, named, of_hundred, say
+from fewtune.report.phrase import Part, Phrase, joined, listed, named, of_hundred, say
 from fewtune.report.plots.whisker import ruler, share_axis, whisker
 from fewtune.report.sections.estimates import between, is_share, level_of, shares, with_interval
 from fewtune.report.wording import method_of_interval, metric_of
@@ -58,14 +58,14 @@ def _methods(report: Report) -> Phrase:
             keys_of.setdefault(score.interval_method, []).append(key)
     parts = [
         say(
-            "{method} ({metrics})",
-            "{method}（{metrics}）",
+            "{method} for {metrics}",
+            "{metrics}用{method}",
             metrics=listed(metric_of(key).name for key in keys),
             method=method_of_interval(method),
         )
         for method, keys in keys_of.items()
     ]
-    return say("How the intervals were made: {parts}.", "区间的算法：{parts}。", parts=listed(parts))
+    return say("How the intervals were made: {parts}.", "区间的算法：{parts}。", parts=joined(parts, "; ", "；"))
 
 
 def _gain(report: Report) -> Phrase:
