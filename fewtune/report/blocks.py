@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-from markupsafe import Markup
+from typing import ClassVar, Literal
 
 from fewtune.report.phrase import Part, Phrase
 from fewtune.report.plots.svg import Drawing
@@ -18,7 +16,7 @@ class Paragraph:
 
     text: Phrase
     tone: Literal["lead", "plain", "aside"] = "plain"
-    kind: str = "paragraph"
+    kind: ClassVar = "paragraph"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,7 @@ class Bullets:
     """A list of sentences."""
 
     items: Sequence[Part]
-    kind: str = "bullets"
+    kind: ClassVar = "bullets"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Steps:
     """What to do, one after the other: a title, a reason, and what to type."""
 
     items: Sequence[tuple[Phrase, Phrase, str]]
-    kind: str = "steps"
+    kind: ClassVar = "steps"
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +41,7 @@ class Column:
 
     title: Part
     form: Literal["words", "number", "plot"] = "words"
-    scale: Markup = Markup("")  # noqa: RUF009  it is immutable
+    scale: Part = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ class Table:
     columns: Sequence[Column]
     rows: Sequence[Sequence[Part]]
     marked: int | None = None
-    kind: str = "table"
+    kind: ClassVar = "table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +69,7 @@ class HeatMap:
     labels: Sequence[str]
     counts: Sequence[Sequence[int]]
     shades: Sequence[Sequence[int]]
-    kind: str = "heat_map"
+    kind: ClassVar = "heat_map"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +80,7 @@ class Figure:
     drawing: Drawing
     description: Phrase
     numbers: Table | None = None
-    kind: str = "figure"
+    kind: ClassVar = "figure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +97,7 @@ class Cards:
     """Examples to read."""
 
     items: Sequence[Card]
-    kind: str = "cards"
+    kind: ClassVar = "cards"
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +105,7 @@ class Commands:
     """Lines to type, each with what it does."""
 
     items: Sequence[tuple[Phrase, str]]
-    kind: str = "commands"
+    kind: ClassVar = "commands"
 
 
 Block = Paragraph | Bullets | Steps | Table | HeatMap | Figure | Cards | Commands

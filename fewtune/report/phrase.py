@@ -84,6 +84,11 @@ def percent(value: float | None, digits: int = 1) -> str:
     return "–" if value is None or math.isnan(value) else f"{100 * value:.{digits}f}%"
 
 
+def whole_percent(value: float) -> str:
+    """A fraction as a percentage without decimals, for axes."""
+    return percent(value, 0)
+
+
 def plain(value: float | None, digits: int = 3) -> str:
     """A number; a dash where it is not known."""
     return "–" if value is None or math.isnan(value) else f"{value:.{digits}f}"

@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from fewtune.report.blocks import Steps
 from fewtune.report.data import ReportData
 from fewtune.report.facts import Report
 from fewtune.report.sections.next_steps import next_steps
@@ -13,6 +14,7 @@ from tests.report.sample import make_answers, make_facts, score
 def advice(facts: dict[str, Any], data: ReportData | None = None) -> dict[str, tuple[str, str]]:
     """Title to reason and command."""
     [steps] = next_steps(Report(facts, data or ReportData(), "tickets.fewtune")).blocks
+    assert isinstance(steps, Steps)
     return {str(title.en).split(".")[0]: (str(reason.en), command) for title, reason, command in steps.items}
 
 

@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from dataclasses import asdict
 from itertools import pairwise
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fewtune.bundle.manifest import manifest_from_json
 from fewtune.report.data import Answer, LabelIssue, ReportData
 from fewtune.report.render import render_report
 from tests.report.page import elements, name_of, parse, words
@@ -122,6 +125,12 @@ def test_older_bundles_have_a_report_too(facts: dict, data: ReportData) -> None:
     page = render_report(without_options(facts), data, "tickets.fewtune")
     assert "curve" not in sections_of(page)
     assert "unsure" in sections_of(page), "what a threshold does can be read off the answers"
+
+
+def test_a_manifest_is_what_a_report_is_made_of(facts: dict, data: ReportData) -> None:
+    manifest = manifest_from_json(json.dumps(facts), where="bundle.json")
+    page = render_report(asdict(manifest), data, "tickets.fewtune")
+    assert {"outcome", "candidates", "scores", "again"} <= set(sections_of(page))
 
 
 def test_a_threshold_that_was_not_found_is_said_so(facts: dict, data: ReportData) -> None:

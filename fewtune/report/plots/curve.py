@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fewtune.report.phrase import Phrase, say
+from fewtune.report.phrase import Phrase, say, whole_percent
 from fewtune.report.plots.svg import Drawing, Frame, circle, line, polygon, polyline, round_steps, text
 
 _WIDTH, _HEIGHT = 460, 300
@@ -80,7 +80,7 @@ def threshold_plot(cuts: Sequence[Cut], chosen: float | None) -> Drawing:
     ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
     frame = Frame(_LEFT, _TOP, _RIGHT, _BOTTOM, (0, 1), (0, 1))
     content = [
-        *frame.axes(ticks, ticks, _percent, _percent),
+        *frame.axes(ticks, ticks, whole_percent, whole_percent),
         polyline([frame.at(cut.below, cut.answered) for cut in cuts], "measured"),
         polyline([frame.at(cut.below, cut.wrong) for cut in cuts], "wrong"),
         text((_RIGHT, _HEIGHT - 8), say("threshold", "阈值"), "axis-title", anchor="end"),
@@ -98,7 +98,3 @@ def _line_names(frame: Frame, first: Cut) -> list[Markup]:
         text((x + 6, answered + 18), say("answered", "作答的比例"), "line-name"),
         text((x + 6, wrong - 8), say("wrong among the answered", "作答中答错的比例"), "line-name is-wrong"),
     ]
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}%"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fewtune.report.phrase import Phrase, say
+from fewtune.report.phrase import Phrase, say, whole_percent
 from fewtune.report.plots.svg import Drawing, Frame, circle, line, rectangle, text
 
 _TICKS = (0.0, 0.25, 0.5, 0.75, 1.0)
@@ -41,7 +41,7 @@ def reliability_plot(bins: Sequence[Bin]) -> Drawing:
     """Points above the line: more is right than the model says; below it: less."""
     frame = Frame(_LEFT, _TOP, _RIGHT, _MIDDLE, (0, 1), (0, 1))
     content = [
-        *frame.axes(_TICKS, _TICKS, _percent, _percent),
+        *frame.axes(_TICKS, _TICKS, whole_percent, whole_percent),
         line(frame.at(0, 0), frame.at(1, 1), "ideal"),
         _title((_LEFT, 16), say("right answers", "答对的比例")),
     ]
@@ -67,7 +67,3 @@ def _histogram(bins: Sequence[Bin]) -> list[Markup]:
 
 def _title(place: tuple[float, float], words: Phrase, anchor: str = "start") -> Markup:
     return text(place, words, "axis-title", anchor="end" if anchor == "end" else "start")
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.0f}%"

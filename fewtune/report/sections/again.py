@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterator
 from typing import Any
 
 from fewtune.report.blocks import Column, Commands, Section, Table
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Part, Phrase, code, named, say, seconds, shortened
+from fewtune.report.sections.commands import command
 from fewtune.report.wording import licence, licensed_part
 
 _LONGEST_SETTING = 300
@@ -25,20 +25,19 @@ def again(report: Report) -> Section:
 
 
 def _commands(report: Report) -> list[tuple[Phrase, str]]:
-    name, data = _shell(report.name), _shell(report.facts["data"]["name"])
+    name, data = report.name, report.facts["data"]["name"]
     return [
         (
             say("The same model from the same data", "用同样的数据得到同样的模型"),
-            f"fewtune fit {data} --config {_shell(report.name + '/recipe.toml')} --out again.fewtune",
+            command("fit", data, "--config", f"{name}/recipe.toml", "--out", "again.fewtune"),
         ),
-        (say("Predictions for new data", "预测新数据"), f"fewtune predict {name} NEW.csv --out predictions.csv"),
-        (say("Scores on other labelled data", "在别的标注数据上评分"), f"fewtune evaluate {name} TEST.csv"),
-        (say("This report", "本报告"), f"fewtune report {name}"),
+        (
+            say("Predictions for new data", "预测新数据"),
+            command("predict", name, "NEW.csv", "--out", "predictions.csv"),
+        ),
+        (say("Scores on other labelled data", "在别的标注数据上评分"), command("evaluate", name, "TEST.csv")),
+        (say("This report", "本报告"), command("report", name)),
     ]
-
-
-def _shell(name: str) -> str:
-    return shlex.quote(" ".join(name.split()))
 
 
 def _recipe(report: Report) -> Table:

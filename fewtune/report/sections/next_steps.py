@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import re
-import shlex
 from collections.abc import Callable, Iterator
 from statistics import median
 
 from fewtune.report.blocks import Section, Steps
 from fewtune.report.facts import Report, score_of
 from fewtune.report.phrase import Phrase, listed, named, percent, say
+from fewtune.report.sections.commands import command
 from fewtune.report.sections.confusions import largest_confusions
 from fewtune.report.sections.learning_curve import forecast_in_words
 
@@ -36,7 +36,7 @@ def _mend_data(report: Report) -> Iterator[Step]:
         yield (
             say("Mend the data.", "修正数据。"),
             say("The section on the data names what to look at.", "“数据”一节列出了应当查看的地方。"),
-            f"fewtune check {_shell(report.facts['data']['name'])}",
+            command("check", report.facts["data"]["name"]),
         )
 
 
@@ -169,7 +169,7 @@ def _measure_better(report: Report) -> Iterator[Step]:
             many=report.noun.many,
             measure=report.noun.measure,
         ),
-        f"fewtune evaluate {_shell(report.name)} TEST.csv",
+        command("evaluate", report.name, "TEST.csv"),
     )
 
 
@@ -180,6 +180,7 @@ def _spend_more(report: Report) -> Iterator[Step]:
         if (found := re.search(r"a --budget longer by about (\d+) min", left_out["why"]))
     ]
     if minutes:
+        budget = _longer(report, min(minutes))
         yield (
             say("Give it more time.", "给它更多时间。"),
             say(
@@ -188,8 +189,7 @@ def _spend_more(report: Report) -> Iterator[Step]:
                 "因时间不够，有的候选没有试；其中最省时的约需再加 {minutes} 分钟。",
                 minutes=min(minutes),
             ),
-            f"fewtune fit {_shell(report.facts['data']['name'])} --budget {_longer(report, min(minutes))} "
-            f"--out {_shell(report.name)} --overwrite",
+            command("fit", report.facts["data"]["name"], "--budget", budget, "--out", report.name, "--overwrite"),
         )
 
 
@@ -207,12 +207,8 @@ def _use_it(report: Report) -> Iterator[Step]:
             "This adds the columns prediction and confidence to a table.",
             "下面的命令会在表格中加上 prediction（预测）和 confidence（置信度）两列。",
         ),
-        f"fewtune predict {_shell(report.name)} NEW.csv",
+        command("predict", report.name, "NEW.csv"),
     )
-
-
-def _shell(name: str) -> str:
-    return shlex.quote(" ".join(name.split()))
 
 
 _ADVICE: tuple[Callable[[Report], Iterator[Step]], ...] = (

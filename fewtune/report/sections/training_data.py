@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from fewtune.report.blocks import Block, Bullets, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Phrase, listed, named, say, shortened
@@ -64,7 +67,7 @@ def _verdict(serious: int) -> Phrase:
     return say("{count} things in the data should be looked at.", "数据中有 {count} 处应当看一看。", count=serious)
 
 
-def _finding(finding: dict) -> Phrase:
+def _finding(finding: Mapping[str, Any]) -> Phrase:
     what, how = finding_words(finding["code"], finding["what"], finding["how"], finding.get("count", 1))
     places = finding.get("places") or ()
     where = (
