@@ -65,6 +65,11 @@ class Report:
         return self.facts["data"].get("per_class") or {}
 
     @property
+    def data_file(self) -> str:
+        """The training data in a command; a stand-in where they were no file."""
+        return self.facts["recipe"].get("data") or "DATA"
+
+    @property
     def test_name(self) -> str:
         """File name of the test data; empty where there is none."""
         return self.facts["recipe"].get("test") or ""

@@ -92,5 +92,9 @@ def test_what_is_confused_most_is_asked_about(facts: dict) -> None:
 
 
 def test_names_are_quoted_for_the_shell(facts: dict) -> None:
-    data = {**facts["data"], "name": "my tickets; rm -rf.csv"}
-    assert advice({**facts, "data": data})["Mend the data"][1] == "fewtune check 'my tickets; rm -rf.csv'"
+    recipe = {**facts["recipe"], "data": "my tickets; rm -rf.csv"}
+    assert advice({**facts, "recipe": recipe})["Mend the data"][1] == "fewtune check 'my tickets; rm -rf.csv'"
+
+
+def test_data_that_were_no_file_have_a_stand_in(facts: dict) -> None:
+    assert advice({**facts, "recipe": {**facts["recipe"], "data": ""}})["Mend the data"][1] == "fewtune check DATA"

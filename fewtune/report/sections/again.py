@@ -25,7 +25,7 @@ def again(report: Report) -> Section:
 
 
 def _commands(report: Report) -> list[tuple[Phrase, str]]:
-    name, data = report.name, report.facts["data"]["name"]
+    name, data = report.name, report.data_file
     return [
         (
             say("The same model from the same data", "用同样的数据得到同样的模型"),
@@ -79,7 +79,7 @@ def _making(report: Report) -> Table:
         ),
         (say("Data", "数据"), say("{name}, sha256 {sha}", "{name}，sha256 {sha}", **_fingerprint(report))),
         ("fewtune", facts["fewtune_version"]),
-        *((name, version) for name, version in facts["versions"].items()),
+        *((name, version) for name, version in facts["versions"].items() if version != "unknown"),
     ]
     if size:
         rows.insert(2, (say("Size of the model", "模型大小"), f"{size / 1e6:.1f} MB"))

@@ -34,7 +34,7 @@ def confusions(report: Report) -> Section | None:
     largest = largest_confusions(report)
     blocks: list[Block] = [Paragraph(_in_words(report, largest))]
     if len(report.labels) <= MOST_IN_A_MATRIX:
-        blocks.append(_matrix(report.labels, counts))
+        blocks += [_matrix(report.labels, counts), Paragraph(_about_shades(), "aside")]
     elif largest:
         blocks += _list(report, largest)
     return Section("confusions", say("What is taken for what", "什么被当成什么"), blocks)
@@ -71,11 +71,15 @@ def _in_words(report: Report, largest: Sequence[Confusion]) -> Phrase:
 
 def _matrix(labels: Sequence[str], counts: Sequence[Sequence[int]]) -> HeatMap:
     shades = [[_shade(count, sum(row)) for count in row] for row in counts]
-    caption = say(
-        "Rows: what it is. Columns: what the model said. The stronger the colour, the larger the share of the row.",
-        "行：真实类别。列：模型的回答。颜色越深，占该行的比例越大。",
-    )
+    caption = say("Rows: what it is. Columns: what the model said.", "行：真实类别。列：模型的回答。")
     return HeatMap(caption, labels, counts, shades)
+
+
+def _about_shades() -> Phrase:
+    return say(
+        "The stronger the colour, the larger the share of the row. Right answers are framed.",
+        "颜色越浓，占该行的比例越大。加框的是答对的。",
+    )
 
 
 def _shade(count: int, total: int) -> int:

@@ -36,7 +36,7 @@ def _mend_data(report: Report) -> Iterator[Step]:
         yield (
             say("Mend the data.", "修正数据。"),
             say("The section on the data names what to look at.", "“数据”一节列出了应当查看的地方。"),
-            command("check", report.facts["data"]["name"]),
+            command("check", report.data_file),
         )
 
 
@@ -189,7 +189,7 @@ def _spend_more(report: Report) -> Iterator[Step]:
                 "因时间不够，有的候选没有试；其中最省时的约需再加 {minutes} 分钟。",
                 minutes=min(minutes),
             ),
-            command("fit", report.facts["data"]["name"], "--budget", budget, "--out", report.name, "--overwrite"),
+            command("fit", report.data_file, "--budget", budget, "--out", report.name, "--overwrite"),
         )
 
 

@@ -101,9 +101,9 @@ def _measured(report: Report) -> Phrase:
         )
     return say(
         "This was measured on {n} distinct {many} of the training data by {resampling}: each was answered by a model "
-        "that had not seen it. The figures are corrected for having chosen the best of several.",
+        "that had not seen it. The figures are corrected for what was chosen on the same data.",
         "以上是在训练数据中 {n} {measure}互不相同的{many}上测得的（{resampling}）："
-        "每一{measure}都由没有见过它的模型来回答。由于是从多个候选中挑出最好的，数字已作相应修正。",
+        "每一{measure}都由没有见过它的模型来回答。由于各项选择也是在这些数据上作出的，数字已作相应修正。",
         n=n,
         many=report.noun.many,
         measure=report.noun.measure,

@@ -59,7 +59,7 @@ def _methods(report: Report) -> Phrase:
     parts = [
         say(
             "{method} for {metrics}",
-            "{metrics}用{method}",
+            "{method}：{metrics}",
             metrics=listed(metric_of(key).name for key in keys),
             method=method_of_interval(method),
         )

@@ -23,6 +23,10 @@ def unsure(report: Report) -> Section | None:
     chosen = report.facts.get("unsure")
     if chosen is not None:
         blocks.append(Paragraph(_threshold(report, chosen)))
+    elif len(report.answers) >= _FEWEST:
+        blocks.append(
+            Paragraph(say("No threshold was set; this is what one would do.", "没有设定阈值；下图显示阈值的作用。"))
+        )
     if len(report.answers) >= _FEWEST:
         blocks.append(_figure(report, chosen["below"] if chosen else None))
     scope = report.facts.get("scope")
