@@ -14,6 +14,8 @@ from fewtune.report.phrase import Phrase, say
 from fewtune.report.wording import Noun, noun_of
 from fewtune.types import Score, Scores
 
+_USUAL_GOAL = 0.05
+
 
 @dataclass(frozen=True)
 class Report:
@@ -102,6 +104,23 @@ class Report:
             one=self.noun.one,
             measure=self.noun.measure,
         )
+
+    @cached_property
+    def thresholds(self) -> Sequence[Mapping[str, Any]]:
+        """For each of several goals, when to say "unsure"; empty where the bundle does not say."""
+        return (self.facts.get("answer_rules") or {}).get("thresholds") or ()
+
+    @cached_property
+    def threshold(self) -> Mapping[str, Any] | None:
+        """The threshold to start with: that of the usual goal, else of the strictest that can be reached."""
+        reached = [goal for goal in self.thresholds if goal["below"] is not None]
+        usual = [goal for goal in reached if goal["target_error"] == _USUAL_GOAL]
+        return next(iter(usual or sorted(reached, key=lambda goal: goal["target_error"])), None)
+
+    @property
+    def knows_its_scope(self) -> bool:
+        """Whether the model can tell inputs of another kind."""
+        return (self.facts.get("answer_rules") or {}).get("scope_threshold") is not None
 
     @cached_property
     def errors(self) -> tuple[Answer, ...]:

@@ -142,14 +142,12 @@ def metric_of(key: str) -> Metric:
 
 def method_of_interval(name: str) -> Phrase:
     """How an interval was made."""
-    return _translated(name, _INTERVALS)
+    return _translated_by_parts(name, "; ", "；", _INTERVALS)
 
 
 def resampling_name(name: str) -> Phrase:
     """The folds, in words."""
-    parts = [_in_chinese(part, _RESAMPLING_PARTS) for part in re.split(", |: ", name)]
-    known = [part for part in parts if part is not None]
-    return Phrase(escape(name), Markup("，").join(known)) if len(known) == len(parts) else english(name)
+    return _translated_by_parts(name, ", |: ", "，", _RESAMPLING_PARTS)
 
 
 def reason(why: str) -> Phrase:
@@ -190,6 +188,13 @@ def _translated(text: str, patterns: Mapping[str, str]) -> Phrase:
     return english(text) if chinese is None else Phrase(escape(text), chinese)
 
 
+def _translated_by_parts(text: str, parting: str, mark: str, patterns: Mapping[str, str]) -> Phrase:
+    """Translate each part, or else nothing."""
+    parts = [_in_chinese(part, patterns) for part in re.split(parting, text)]
+    known = [part for part in parts if part is not None]
+    return Phrase(escape(text), Markup(mark).join(known)) if len(known) == len(parts) else english(text)
+
+
 def _in_chinese(text: str, patterns: Mapping[str, str]) -> Markup | None:
     for pattern, template in patterns.items():
         found = re.fullmatch(pattern, text)
@@ -204,6 +209,9 @@ _INTERVALS = {
     r"\(Goutte & Gaussier 2005\)": "Wilson 得分区间，有效样本量取自混淆矩阵的狄利克雷后验（Goutte 与 Gaussier 2005）",
     r"Student t over groups": "按分组的 Student t 区间",
     r"basic bootstrap over groups \(Davison & Hinkley 1997\)": "按分组的基本自助法（Davison 与 Hinkley 1997）",
+    r"variance times ([\d.]+), as out-of-fold scores have \(Bates, Hastie & Tibshirani 2023\)": (
+        "方差乘以 {}，折外分数的方差便是如此（Bates、Hastie 与 Tibshirani 2023）"
+    ),
     r"adjusted Wald for paired proportions \(Agresti & Min 2005\)": "配对比例的校正 Wald 区间（Agresti 与 Min 2005）",
 }
 _RESAMPLING_PARTS = {

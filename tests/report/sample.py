@@ -158,12 +158,19 @@ def _more(labels: Sequence[str], examples: int, accuracy: float) -> dict[str, An
     shares = (0.2, 0.4, 0.6, 0.8, 1.0)
     per_class = examples // len(labels)
     return {
-        "unsure": {
-            "below": 0.72,
-            "target_error": 0.05,
-            "answered": score(0.78, examples),
-            "error": score(0.048, examples),
-            "how": "on the training data, out of fold",
+        "answer_rules": {
+            "thresholds": [
+                {"target_error": 0.01, "below": None, "answered": None, "error": None},
+                {
+                    "target_error": 0.05,
+                    "below": 0.87,
+                    "answered": score(0.52, examples),
+                    "error": score(0.048, examples // 2),
+                },
+                {"target_error": 0.2, "below": 0.0, "answered": score(1.0, examples), "error": score(0.15, examples)},
+            ],
+            "true_label_probabilities": [0.01, 0.2, 0.7, 0.9],
+            "scope_threshold": 0.31,
         },
         "learning_curve": {
             "rung": "partial:multilingual-e5-small",
@@ -179,6 +186,8 @@ def _more(labels: Sequence[str], examples: int, accuracy: float) -> dict[str, An
                     "value": accuracy + 0.03 * more,
                     "low": accuracy + 0.01 * more,
                     "high": accuracy + 0.05 * more,
+                    "gain_low": 0.01 * more,
+                    "gain_high": 0.05 * more,
                     "level": 0.8,
                 }
                 for more in (0.25, 0.5, 1.0)
@@ -204,7 +213,6 @@ def _more(labels: Sequence[str], examples: int, accuracy: float) -> dict[str, An
                 "words": "",
             },
         ],
-        "scope": {"method": "distance in feature space", "threshold": 0.31, "kept": 0.99},
         "findings": [
             {
                 "level": "warning",

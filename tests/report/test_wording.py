@@ -53,7 +53,11 @@ def test_a_part_of_the_folds() -> None:
 
 @pytest.mark.parametrize("name", ["WILSON", "WILSON_EFFECTIVE", "STUDENT", "BOOTSTRAP", "PAIRED"])
 def test_every_method_of_an_interval(name: str) -> None:
-    assert is_translated(method_of_interval(getattr(intervals, name)))
+    method = getattr(intervals, name)
+    assert is_translated(method_of_interval(method))
+    wider = "variance times 1.5, as out-of-fold scores have (Bates, Hastie & Tibshirani 2023)"
+    assert is_translated(method_of_interval(f"{method}; {wider}"))
+    assert not is_translated(method_of_interval(f"{method}; something new"))
 
 
 def test_every_finding() -> None:

@@ -201,6 +201,20 @@ def _longer(report: Report, minutes: int) -> str:
 
 
 def _use_it(report: Report) -> Iterator[Step]:
+    if report.threshold is not None:
+        goal = report.threshold["target_error"]
+        yield (
+            say("Use it.", "用起来。"),
+            say(
+                "This adds the columns prediction and confidence to a table, and says which answers are left to a "
+                "person so that at most {goal} of the others are wrong.",
+                "下面的命令会在表格中加上 prediction（预测）和 confidence（置信度）两列，并标出哪些要交给人来看，"
+                "使其余答案的错误率不超过 {goal}。",
+                goal=percent(goal, 0),
+            ),
+            command("predict", report.name, "NEW.csv", "--max-error", f"{goal:g}"),
+        )
+        return
     yield (
         say("Use it.", "用起来。"),
         say(

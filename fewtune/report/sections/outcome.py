@@ -118,13 +118,12 @@ def _what_to_do(report: Report) -> Phrase:
             "It is not shown to be better than always answering the commonest class, so do not rely on it yet.",
             "目前还不能证明它胜过“总是回答最常见的类别”，所以暂时不要依赖它。",
         )
-    unsure = report.facts.get("unsure") or {}
-    if unsure.get("below") is not None:
+    if report.threshold is not None and report.threshold["below"] > 0:
         return say(
             "Use its answers as they are where it is sure, and let a person look where its confidence is below "
             "{below}.",
             "它有把握时可以直接采用；置信度低于 {below} 时，请由人来看。",
-            below=percent(unsure["below"], 0),
+            below=percent(report.threshold["below"], 0),
         )
     return say(
         "Try it on new {many}, and look first at those where its confidence is low.",

@@ -8,9 +8,10 @@ from typing import Any
 from fewtune.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from fewtune.report.data import Answer
 from fewtune.report.facts import Report, score_of
-from fewtune.report.phrase import Phrase, of_hundred, percent, say
+from fewtune.report.phrase import Part, Phrase, of_hundred, percent, say
 from fewtune.report.plots.curve import Cut, threshold_plot
-from fewtune.report.sections.estimates import between
+from fewtune.report.sections.estimates import between, with_interval
+from fewtune.report.wording import metric_of
 
 _FEWEST = 20
 _MOST_CUTS = 100
@@ -20,49 +21,77 @@ _TABLE_CUTS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 def unsure(report: Report) -> Section | None:
     """What withholding the doubtful answers costs and brings."""
     blocks: list[Block] = []
-    chosen = report.facts.get("unsure")
-    if chosen is not None:
-        blocks.append(Paragraph(_threshold(report, chosen)))
+    if report.thresholds:
+        blocks += [Paragraph(_in_words(report)), _goals(report)]
     elif len(report.answers) >= _FEWEST:
         blocks.append(
             Paragraph(say("No threshold was set; this is what one would do.", "没有设定阈值；下图显示阈值的作用。"))
         )
     if len(report.answers) >= _FEWEST:
-        blocks.append(_figure(report, chosen["below"] if chosen else None))
-    scope = report.facts.get("scope")
-    if scope is not None:
-        blocks.append(Paragraph(_scope(report, scope)))
+        blocks.append(_figure(report))
+    if report.knows_its_scope:
+        blocks.append(Paragraph(_about_scope(report)))
     return Section("unsure", say("When it should say “unsure”", "何时该说“没把握”"), blocks) if blocks else None
 
 
-def _threshold(report: Report, chosen: Mapping[str, Any]) -> Phrase:
-    target = percent(chosen["target_error"], 0)
-    if chosen["below"] is None:
+def _in_words(report: Report) -> Phrase:
+    chosen = report.threshold
+    if chosen is None:
         return say(
-            "No threshold was found at which at most {target} of the answers are wrong.",
-            "没有找到能使错误率不超过 {target} 的阈值。",
-            target=target,
+            "With these labels, no threshold is expected to keep the errors among the answers as few as {most}.",
+            "以现有的标注，预计没有阈值能把回答中的错误率降到 {most} 以内。",
+            most=percent(max(goal["target_error"] for goal in report.thresholds), 0),
         )
     answered, error = score_of(chosen["answered"]), score_of(chosen["error"])
+    wrong = say(
+        "about {error} of 100 answers are wrong{between}",
+        "每 100 个回答中约有 {error} 个是错的{between}",
+        error=of_hundred(error.value),
+        between=between(error) or "",
+    )
+    if chosen["below"] <= 0:
+        return say(
+            "No answer need be withheld to keep the errors at {target} or below: {wrong}.",
+            "即使全部作答，错误率预计也不超过 {target}：{wrong}。",
+            target=percent(chosen["target_error"], 0),
+            wrong=wrong,
+        )
     return say(
-        "Below a confidence of {below}, the model should say “unsure”. It then answers about {answered} of 100 {many}"
-        "{answered_between}, and is wrong in about {error} of 100 answers{error_between}. The threshold was chosen so "
-        "that at most {target} of the answers are wrong.",
-        "置信度低于 {below} 时，模型应当说“没把握”。"
-        "这样，每 100 {measure}{many}中它约回答 {answered} {measure}{answered_between}。"
-        "每 100 个回答中约有 {error} 个是错的{error_between}。阈值的选取目标是错误率不超过 {target}。",
+        "To keep the errors among the answers at {target} or below, the model should say “unsure” where its confidence "
+        "is below {below}. It then answers {answered} of 100 {many}{between}, and {wrong}.",
+        "要让回答中的错误率不超过 {target}，模型应当在置信度低于 {below} 时说“没把握”。"
+        "这样，每 100 {measure}{many}中它约回答 {answered} {measure}{between}；{wrong}。",
+        target=percent(chosen["target_error"], 0),
         below=percent(chosen["below"], 0),
         answered=of_hundred(answered.value),
-        answered_between=between(answered) or "",
-        error=of_hundred(error.value),
-        error_between=between(error) or "",
+        between=between(answered) or "",
+        wrong=wrong,
         many=report.noun.many,
         measure=report.noun.measure,
-        target=target,
     )
 
 
-def _figure(report: Report, chosen: float | None) -> Figure:
+def _goals(report: Report) -> Table:
+    columns = (
+        Column(say("errors allowed", "允许的错误率")),
+        Column(say("unsure below", "阈值"), "number"),
+        Column(say("answered", "作答"), "number"),
+        Column(say("errors among the answers", "回答中的错误率"), "number"),
+    )
+    rows = [(percent(goal["target_error"], 0), *_goal(goal)) for goal in report.thresholds]
+    marked = None if report.threshold is None else report.thresholds.index(report.threshold)
+    return Table(say("What each goal costs", "各个目标的代价"), columns, rows, marked)
+
+
+def _goal(goal: Mapping[str, Any]) -> tuple[Part, ...]:
+    if goal["below"] is None:
+        return say("cannot be had", "达不到"), "–", "–"
+    share = metric_of("accuracy")
+    answered, error = (with_interval(score_of(goal[key]), share, 0) for key in ("answered", "error"))
+    return percent(goal["below"], 0), answered, error
+
+
+def _figure(report: Report) -> Figure:
     description = say(
         "For each threshold: the share that still gets an answer, and the share of wrong answers among those. Measured "
         "on {source}.",
@@ -72,9 +101,9 @@ def _figure(report: Report, chosen: float | None) -> Figure:
     cuts = cuts_of(report.answers, [i / _MOST_CUTS for i in range(_MOST_CUTS)])
     return Figure(
         say("Answers withheld below a threshold", "低于阈值则不作答"),
-        threshold_plot(cuts, chosen),
+        threshold_plot(cuts, report.threshold["below"] if report.threshold else None),
         description,
-        _numbers(cuts_of(report.answers, sorted({*_TABLE_CUTS, *([chosen] if chosen else [])}))),
+        _numbers(cuts_of(report.answers, _TABLE_CUTS)),
     )
 
 
@@ -103,11 +132,10 @@ def _numbers(cuts: Sequence[Cut]) -> Table:
     return Table(say("Answers withheld below a threshold, in numbers", "低于阈值则不作答：数据"), columns, rows)
 
 
-def _scope(report: Report, scope: Mapping[str, Any]) -> Phrase:
+def _about_scope(report: Report) -> Phrase:
     return say(
-        "Inputs of another kind can be told by their distance from the training data: the bound keeps {kept} of the "
-        "{many} that belong.",
-        "不属于此范围的输入，可以凭它与训练数据的距离识别出来：所定的界限会保留 {kept} 属于此范围的{many}。",
+        "Inputs of another kind than the {many} that it learnt from are told by their distance to the classes, and are "
+        "left to a person as well.",
+        "与训练所用的{many}不同类型的输入，可以凭它们与各类别的距离识别出来，也交给人来看。",
         many=report.noun.many,
-        kept=percent(scope["kept"]),
     )
