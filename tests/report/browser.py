@@ -18,8 +18,6 @@ from pathlib import Path
 from typing import Any
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
-# As root there is no sandbox, and in a container shared memory is too small for tall pictures.
-_ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage"]
 _TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 LOOKS = {
     "light": {"viewport": {"width": 1280, "height": 900}, "color_scheme": "light", "locale": "en-US"},
@@ -72,7 +70,7 @@ def browser() -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=find_chromium(), args=_ARGUMENTS)
+        opened = playwright.chromium.launch(executable_path=find_chromium(), args=["--no-sandbox"])
         try:
             yield opened
         finally:
