@@ -256,7 +256,14 @@ _LICENCES = {
     r"([A-Za-z]+-[\d.]+|MIT|unknown)": "{}",
     r"(.+) and (.+)": "{} 与 {}",
 }
-_LABEL_ISSUES: dict[str, str] = {}
+_LABEL_ISSUES = {
+    r"the model, not having seen it, gave (.+) (\d+%) and (.+) (\d+%)": (
+        "没有见过它的模型给 {} 的概率是 {}，给 {} 的是 {}"
+    ),
+    r"(\d+) of the (\d+) most similar examples are labelled (.+), none (.+)": (
+        "最相似的 {1} 个样例中有 {0} 个标为 {2}，没有一个标为 {3}"
+    ),
+}
 # Code of a finding to what is wrong and how to mend it; the English sentences come with the finding.
 _FINDINGS = {
     "same-text-two-labels": ("有 {count} 行的文本相同而标签不同。", "为每条文本选定一个标签，删除其余的行。"),

@@ -18,10 +18,10 @@ def advice(facts: dict[str, Any], data: ReportData | None = None) -> dict[str, t
     return {str(title.en).split(".")[0]: (str(reason.en), command) for title, reason, command in steps.items}
 
 
-def forecast(facts: dict[str, Any], value: float) -> dict[str, Any]:
+def forecast(facts: dict[str, Any], gain_high: float) -> dict[str, Any]:
     """The learning curve with another end."""
     curve = facts["learning_curve"]
-    return {**curve, "forecast": [{**curve["forecast"][-1], "value": value}]}
+    return {**curve, "forecast": [{**curve["forecast"][-1], "gain_high": gain_high}]}
 
 
 def test_using_the_model_is_always_an_advice(facts: dict) -> None:
@@ -36,11 +36,9 @@ def test_suspected_labels_come_before_new_ones(facts: dict, data: ReportData) ->
 
 
 def test_more_labels_are_advised_where_the_curve_says_so(facts: dict) -> None:
-    now = facts["learning_curve"]["points"][-1]["score"]["value"]
-    assert "Label more examples" in advice({**facts, "learning_curve": forecast(facts, now + 0.03)})
-    assert "More labels of the same kind are not the way" in advice(
-        {**facts, "learning_curve": forecast(facts, now + 0.005)}
-    )
+    assert "Label more examples" in advice({**facts, "learning_curve": forecast(facts, 0.03)})
+    in_vain = advice({**facts, "learning_curve": forecast(facts, 0.004)})
+    assert "less than a point of accuracy" in in_vain["More labels of the same kind are not the way"][0]
     without = advice({**facts, "learning_curve": None})
     assert not [title for title in without if title.startswith(("Label more examples", "More labels"))]
 

@@ -5,7 +5,7 @@ from collections import Counter
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from markupsafe import Markup
 
@@ -58,6 +58,7 @@ def test_values_are_drawn_inside_the_frame() -> None:
     assert Frame(0, 0, 10, 10, (3, 3), (0, 1)).at(3, 0) == (5, 10)
 
 
+@settings(deadline=None)
 @given(st.floats(-1e6, 1e6), st.floats(1e-6, 1e6))
 def test_steps_are_few_and_round(low: float, width: float) -> None:
     steps = round_steps(low, low + width, 6)
@@ -108,6 +109,7 @@ def test_a_bar_is_as_long_as_its_share() -> None:
     assert next(tree(bar(0, 0)).iter("rect")).get("width") == "0"
 
 
+@settings(deadline=None)
 @given(answers)
 def test_bins_hold_every_answer_once(some: list[Answer]) -> None:
     bins = reliability(some)
@@ -120,6 +122,7 @@ def test_bins_hold_every_answer_once(some: list[Answer]) -> None:
     assert classes(reliability_plot(bins))["dot"] == len(bins)
 
 
+@settings(deadline=None)
 @given(answers, st.lists(st.floats(0, 1), max_size=8).map(sorted))
 def test_a_threshold_counts_right(some: list[Answer], thresholds: list[float]) -> None:
     cuts = {cut.below: cut for cut in cuts_of(some, thresholds)}
@@ -139,16 +142,16 @@ def test_the_chosen_threshold_is_marked() -> None:
 
 
 def test_the_learning_curve_goes_on_where_it_was_measured() -> None:
-    points = [CurvePoint(20, 0.6, 0.5, 0.7), CurvePoint(40, 0.7, None, None)]
+    points, today = [CurvePoint(20, 0.6, 0.5, 0.7), CurvePoint(40, 0.7, None, None)], CurvePoint(50, 0.72, 0.6, 0.8)
     forecast = [CurvePoint(80, 0.8, 0.75, 0.85)]
-    drawn = learning_curve_plot(points, forecast, say("accuracy", "准确率"), str)
+    drawn = learning_curve_plot(points, today, forecast, say("accuracy", "准确率"), str)
     found = classes(drawn)
-    assert (found["dot"], found["hollow"], found["whisker"], found["band"]) == (2, 1, 1, 1)
+    assert (found["dot"], found["hollow"], found["whisker"], found["band"]) == (3, 1, 2, 1)
     lines = {child.get("class"): (child.get("points") or "").split() for child in tree(drawn).iter("polyline")}
     assert lines["foreseen"][0] == lines["measured"][-1]
 
 
 def test_a_learning_curve_without_forecast() -> None:
-    found = classes(learning_curve_plot([CurvePoint(20, 0.6, None, None)], [], say("a", "a"), str))
+    found = classes(learning_curve_plot([], CurvePoint(20, 0.6, None, None), [], say("a", "a"), str))
     assert found["dot"] == 1
     assert "band" not in found

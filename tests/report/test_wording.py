@@ -14,6 +14,7 @@ from fewtune.evaluate import intervals
 from fewtune.report.phrase import Phrase, english, listed, named, percent, plain, say, seconds, sentences, shortened
 from fewtune.report.wording import (
     finding_words,
+    label_issue_reason,
     licence,
     method_name,
     method_of_interval,
@@ -99,6 +100,18 @@ def test_reasons(why: str) -> None:
 def test_notes(text: str) -> None:
     assert is_translated(note(text))
     assert "<b>" not in note(text).zh
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the model, not having seen it, gave '<i>' 3% and 'b c' 88%",
+        "4 of the 5 most similar examples are labelled 'a', none 'b'",
+    ],
+)
+def test_reasons_to_suspect_a_label(text: str) -> None:
+    assert is_translated(label_issue_reason(text))
+    assert "<i>" not in label_issue_reason(text).zh
 
 
 def test_every_method_of_the_catalog() -> None:

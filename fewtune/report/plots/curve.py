@@ -25,32 +25,35 @@ class CurvePoint:
 
 
 def learning_curve_plot(
-    points: Sequence[CurvePoint], forecast: Sequence[CurvePoint], metric: Phrase, form: Callable[[float], str]
+    points: Sequence[CurvePoint],
+    today: CurvePoint,
+    forecast: Sequence[CurvePoint],
+    metric: Phrase,
+    form: Callable[[float], str],
 ) -> Drawing:
-    """Measured points with whiskers, and beyond them the forecast with its band."""
-    everything = [*points, *forecast]
+    """Measured points with whiskers, the delivered model, and from there on the forecast with its band."""
+    everything = [*points, today, *forecast]
     values = [end for point in everything for end in (point.value, point.low, point.high) if end is not None]
     spread = (max(values) - min(values)) or 1.0
     low, high = min(values) - 0.05 * spread, max(values) + 0.05 * spread
     frame = Frame(_LEFT, _TOP, _RIGHT, _BOTTOM, (0, max(point.examples for point in everything)), (low, high))
     content = [
         *frame.axes(round_steps(*frame.x), round_steps(low, high, 5), lambda value: f"{value:.0f}", form),
-        *_forecast(frame, points, forecast),
-        polyline([frame.at(point.examples, point.value) for point in points], "measured"),
+        *_forecast(frame, today, forecast),
+        polyline([frame.at(point.examples, point.value) for point in [*points, today]], "measured"),
         text((_LEFT, 17), metric, "axis-title"),
         text((_RIGHT, _HEIGHT - 8), say("labelled examples", "已标注的样例数"), "axis-title", anchor="end"),
     ]
-    for point in points:
+    for point in [*points, today]:
         content += frame.whisker(point.examples, point.low, point.high)
         content.append(circle(frame.at(point.examples, point.value), 4.5, "dot"))
     return Drawing(_WIDTH, _HEIGHT, Markup("").join(content))
 
 
-def _forecast(frame: Frame, points: Sequence[CurvePoint], forecast: Sequence[CurvePoint]) -> list[Markup]:
+def _forecast(frame: Frame, today: CurvePoint, forecast: Sequence[CurvePoint]) -> list[Markup]:
     if not forecast:
         return []
-    start = [CurvePoint(points[-1].examples, points[-1].value, points[-1].value, points[-1].value)] if points else []
-    ahead = [*start, *forecast]
+    ahead = [CurvePoint(today.examples, today.value, None, None), *forecast]
     upper = [frame.at(point.examples, point.value if point.high is None else point.high) for point in ahead]
     lower = [frame.at(point.examples, point.value if point.low is None else point.low) for point in ahead]
     return [

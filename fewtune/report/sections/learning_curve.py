@@ -18,22 +18,30 @@ def learning_curve(report: Report) -> Section | None:
     if not curve or not curve["points"]:
         return None
     metric = metric_of(curve["metric"])
-    points = [_measured(point) for point in curve["points"]]
+    points, today = [_measured(point) for point in curve["points"]], _today(report, curve)
     forecast = [CurvePoint(some["examples"], some["value"], some["low"], some["high"]) for some in curve["forecast"]]
     description = say(
-        "Dots: {rung} with fewer of the labels, and their intervals. Dashed: the forecast, and the band that holds "
-        "the truth with {level} confidence.",
-        "实心点：{rung} 只用一部分标注数据时的成绩及其区间。虚线：预测；色带以 {level} 的置信水平包含真实值。",
+        "Dots: {rung} on fewer of the examples, and at last the delivered model; with their intervals. Dashed: the "
+        "forecast, and the band that holds the truth with {level} confidence.",
+        "实心点：{rung} 只用一部分样例时的成绩，最后一个是所交付的模型，并附区间。"
+        "虚线：预测；色带以 {level} 的置信水平包含真实值。",
         rung=named(curve["rung"]),
         level=f"{curve['forecast'][0]['level']:.0%}" if curve["forecast"] else "80%",
     )
     figure = Figure(
         say("How {metric} grows with the labels", "{metric}随标注数量的变化", metric=metric.name),
-        learning_curve_plot(points, forecast, metric.name, lambda value: _written(value, metric, 0)),
+        learning_curve_plot(points, today, forecast, metric.name, lambda value: _written(value, metric, 0)),
         description,
-        _numbers(points, forecast, metric),
+        _numbers([*points, today], forecast, metric),
     )
-    return Section("curve", say("What more labels would bring", "再多标一些会怎样"), [*_words(curve), figure])
+    said = forecast_in_words(report)
+    words = [] if said is None else [Paragraph(said)]
+    return Section("curve", say("What more labels would bring", "再多标一些会怎样"), [*words, figure])
+
+
+def _today(report: Report, curve: Mapping[str, Any]) -> CurvePoint:
+    score = report.scores.metrics[curve["metric"]]
+    return CurvePoint(report.examples, score.value, score.low, score.high)
 
 
 def _measured(point: Mapping[str, Any]) -> CurvePoint:
@@ -45,28 +53,24 @@ def _written(value: float, metric: Metric, digits: int = 1) -> str:
     return percent(value, digits) if metric.scale == "share" else plain(value, 2)
 
 
-def _words(curve: Mapping[str, Any]) -> list[Paragraph]:
-    return [Paragraph(said)] if (said := forecast_in_words(curve)) is not None else []
-
-
-def forecast_in_words(curve: Mapping[str, Any]) -> Phrase | None:
+def forecast_in_words(report: Report) -> Phrase | None:
     """The nearest forecast as a sentence; None where nothing is foreseen."""
-    if not curve["forecast"]:
+    curve = report.facts.get("learning_curve")
+    if not curve or not curve["forecast"]:
         return None
     nearest = curve["forecast"][0]
-    metric = metric_of(curve["metric"])
-    now = score_of(curve["points"][-1]["score"]).value
+    low, high = max(0.0, 100 * nearest["gain_low"]), 100 * nearest["gain_high"]
+    if high < 1:
+        gain = say("less than a point", "不到 1 个百分点的提升")
+    else:
+        gain = say("{low} to {high} points", "{low} 到 {high} 个百分点的提升", low=f"{low:.0f}", high=f"{high:.0f}")
     return say(
-        "With {more} more labels a class, {metric} is likely to go from {now} to about {value} ({level} band: {low} to "
-        "{high}).",
-        "每类再标 {more} 个，{metric}很可能从 {now} 变到约 {value}（{level} 预测带：{low} 至 {high}）。",
+        "The next {more} labels a class are likely to bring {gain} of {metric} ({level} band).",
+        "每类再标 {more} 个，{metric}很可能有 {gain}（{level} 预测带）。",
         more=nearest["more_per_class"],
-        metric=metric.name,
-        now=_written(now, metric),
-        value=_written(nearest["value"], metric),
+        gain=gain,
+        metric=metric_of(curve["metric"]).name,
         level=f"{nearest['level']:.0%}",
-        low=_written(nearest["low"], metric),
-        high=_written(nearest["high"], metric),
     )
 
 

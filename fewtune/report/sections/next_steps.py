@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from statistics import median
 
 from fewtune.report.blocks import Section, Steps
-from fewtune.report.facts import Report, score_of
+from fewtune.report.facts import Report
 from fewtune.report.phrase import Phrase, listed, named, percent, say
 from fewtune.report.sections.commands import command
 from fewtune.report.sections.confusions import largest_confusions
@@ -56,13 +56,10 @@ def _relabel(report: Report) -> Iterator[Step]:
 
 
 def _label_more(report: Report) -> Iterator[Step]:
-    curve = report.facts.get("learning_curve")
-    if not curve or not curve["points"] or not curve["forecast"]:
+    said = forecast_in_words(report)
+    if said is None:
         return
-    said = forecast_in_words(curve)
-    assert said is not None
-    now, furthest = score_of(curve["points"][-1]["score"]).value, curve["forecast"][-1]
-    if abs(furthest["value"] - now) >= _WORTHWHILE_GAIN:
+    if report.facts["learning_curve"]["forecast"][0]["gain_high"] >= _WORTHWHILE_GAIN:
         yield say("Label more examples.", "多标一些样例。"), said, ""
     else:
         yield (

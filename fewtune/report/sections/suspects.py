@@ -5,7 +5,7 @@ from __future__ import annotations
 from fewtune.report.blocks import Block, Card, Cards, Paragraph, Section
 from fewtune.report.data import LabelIssue
 from fewtune.report.facts import Report
-from fewtune.report.phrase import named, percent, say
+from fewtune.report.phrase import named, say
 from fewtune.report.sections.worst import readable
 from fewtune.report.wording import label_issue_reason
 
@@ -37,10 +37,9 @@ def suspects(report: Report) -> Section | None:
 def _card(issue: LabelIssue) -> Card:
     facts = [
         say(
-            "Labelled {label}, to which the model gives {score}; it suggests {suggested}.",
-            "标为 {label}，模型给它的概率是 {score}；模型建议 {suggested}。",
+            "Labelled {label}; it may be {suggested}.",
+            "标为 {label}；可能是 {suggested}。",
             label=named(issue.label),
-            score=percent(issue.score, 0),
             suggested=named(issue.suggested),
         )
     ]
