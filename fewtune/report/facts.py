@@ -15,6 +15,7 @@ from fewtune.report.wording import Noun, noun_of
 from fewtune.types import Score, Scores
 
 _USUAL_GOAL = 0.05
+_FEWEST_ANSWERED = 0.5
 
 
 @dataclass(frozen=True)
@@ -112,10 +113,13 @@ class Report:
 
     @cached_property
     def threshold(self) -> Mapping[str, Any] | None:
-        """The threshold to start with: that of the usual goal, else of the strictest that can be reached."""
-        reached = [goal for goal in self.thresholds if goal["below"] is not None]
-        usual = [goal for goal in reached if goal["target_error"] == _USUAL_GOAL]
-        return next(iter(usual or sorted(reached, key=lambda goal: goal["target_error"])), None)
+        """The threshold to start with: of those that answer half of the inputs, the one nearest to the usual goal."""
+        useful = [
+            goal
+            for goal in self.thresholds
+            if goal["below"] is not None and goal["answered"]["value"] >= _FEWEST_ANSWERED
+        ]
+        return min(useful, key=lambda goal: abs(goal["target_error"] - _USUAL_GOAL), default=None)
 
     @property
     def knows_its_scope(self) -> bool:

@@ -147,8 +147,16 @@ def with_thresholds(facts: dict[str, Any], *thresholds: dict[str, Any]) -> dict[
 def test_a_threshold_that_was_not_found_is_said_so(facts: dict, data: ReportData) -> None:
     never = facts["answer_rules"]["thresholds"][0]
     said = words(parse(render_report(with_thresholds(facts, never), data, "t")))
-    assert "no threshold is expected to keep the errors among the answers as few as 1%." in said
+    assert "no threshold is expected to keep the errors among the answers at 1% or below and to answer half" in said
     assert "--max-error" not in said
+
+
+def test_a_threshold_that_answers_next_to_nothing_is_not_advised(facts: dict, data: ReportData) -> None:
+    rare = {**facts["answer_rules"]["thresholds"][1], "answered": score(0.05, 300)}
+    said = words(parse(render_report(with_thresholds(facts, rare), data, "t")))
+    assert "at 5% or below and to answer half of the texts" in said
+    assert "--max-error" not in said
+    assert "5% 87% 5% 3% to 8%" in said, "the table has it all the same"
 
 
 def test_where_all_answers_are_good_enough_none_is_withheld(facts: dict, data: ReportData) -> None:

@@ -38,9 +38,11 @@ def _in_words(report: Report) -> Phrase:
     chosen = report.threshold
     if chosen is None:
         return say(
-            "With these labels, no threshold is expected to keep the errors among the answers as few as {most}.",
-            "以现有的标注，预计没有阈值能把回答中的错误率降到 {most} 以内。",
+            "With these labels, no threshold is expected to keep the errors among the answers at {most} or below and "
+            "to answer half of the {many}.",
+            "以现有的标注，预计没有阈值能既使回答中的错误率不超过 {most}，又回答一半的{many}。",
             most=percent(max(goal["target_error"] for goal in report.thresholds), 0),
+            many=report.noun.many,
         )
     answered, error = score_of(chosen["answered"]), score_of(chosen["error"])
     wrong = say(
