@@ -288,6 +288,29 @@ def export(
 
 
 @app.command()
+def report(
+    bundle: Bundle,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the page goes. [default: ./<bundle name>-report.html]")
+    ] = None,
+    show: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a file that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write what a bundle is worth as one HTML page, with its examples where private/ is there."""
+    with _reporting(as_json) as console:
+        from fewtune.report.write import write_report
+
+        page = write_report(bundle, out, overwrite=overwrite)
+        if as_json:
+            _print_json({"out": str(page)})
+        else:
+            console.print(f"Wrote {page}", highlight=False, markup=False)
+        if show:
+            typer.launch(page.resolve().as_uri())
+
+
+@app.command()
 def demo(as_json: Json = False) -> None:
     """Run the main job on the embedded sample, into ./fewtune-demo."""
     with _reporting(as_json, on_interrupt="Run `fewtune demo` again to start anew.") as console:

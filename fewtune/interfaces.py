@@ -298,7 +298,6 @@ class Task(ABC):
         del dataset, trial, groups, run
         return AnswerRules()
 
-    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...]:
-        """Examples whose label looks wrong after the winner's out-of-fold answers; by default none."""
+    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...] | None:
+        """Examples whose label looks wrong after the winner's out-of-fold answers; None: they are not looked for."""
         del dataset, trial, fitted, run
-        return ()

@@ -26,6 +26,8 @@ from fewtune.journal import Journal
 from fewtune.ladder import Climb, NothingTriedError, climb, comparisons
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
+from fewtune.report.data import read_private
+from fewtune.report.render import render_report
 from fewtune.runtime import open_bundle
 from fewtune.runtime.answers import SCOPE_FILE
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
@@ -122,7 +124,7 @@ def fit(
             manifest,
             name=out.name,
             recipe_toml=write_recipe(resolved),
-            private=_private(dataset, test, tested, climbed, suspects),
+            private=_with_report(manifest, _private(dataset, test, tested, climbed, suspects), out.name),
         )
         _check_parity(built, dataset, fitted, threads)
         publish(built, out, overwrite=overwrite)
@@ -144,7 +146,7 @@ def fit(
         answer_rules=rules,
         comparisons=manifest.comparisons,
         learning_curve=manifest.learning_curve,
-        suspects=suspects,
+        suspects=suspects or (),
     )
 
 
@@ -425,16 +427,26 @@ def _version(package: str) -> str:
 
 
 def _private(
-    dataset: Dataset, test: Dataset | None, tested: FloatArray | None, climbed: Climb, suspects: Sequence[Suspect]
+    dataset: Dataset,
+    test: Dataset | None,
+    tested: FloatArray | None,
+    climbed: Climb,
+    suspects: Sequence[Suspect] | None,
 ) -> dict[str, bytes]:
     """What holds training content: answers to examples that were not seen (first repeat), and suspected labels."""
     files = {
         "out_of_fold.jsonl": _answers(dataset, dataset.labels, climbed.winner.trial.log_probs[0]),
-        "label_issues.jsonl": _json_lines(asdict(suspect) for suspect in suspects),
     }
+    if suspects is not None:
+        files["label_issues.jsonl"] = _json_lines(asdict(suspect) for suspect in suspects)
     if test is not None and tested is not None:
         files["test.jsonl"] = _answers(test, dataset.labels, tested)
     return files
+
+
+def _with_report(manifest: Manifest, private: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    page = render_report(asdict(manifest), read_private(private), name)
+    return {**private, "report.html": page.encode("utf-8", "surrogatepass")}
 
 
 def _answers(dataset: Dataset, labels: Sequence[str], log_probs: FloatArray) -> bytes:

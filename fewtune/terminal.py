@@ -110,7 +110,7 @@ def show_fit(console: Console, result: FitResult) -> None:
             console.print(f"With --max-error {_SHOWN_ERROR:g}, {answered}.", highlight=False)
     if result.suspects:
         console.print(
-            f"{len(result.suspects)} labels look wrong: see private/label_issues.jsonl in the bundle, or the report.",
+            f"{len(result.suspects)} labels look wrong: see private/report.html in the bundle.",
             highlight=False,
         )
     console.print(f"\nBundle: [bold]{escape(str(result.bundle))}[/]  ({result.seconds:.0f} s)", highlight=False)

@@ -30,6 +30,7 @@ ORDER = [
     "catalog",
     "ladder",
     "advise",
+    "report",
     "pipeline",
     "model",
     "sklearn",
@@ -39,6 +40,7 @@ ORDER = [
     "__main__",
 ]
 HEAVY = (
+    "jinja2",
     "torch",
     "transformers",
     "lightning",

@@ -102,10 +102,10 @@ class TextClassification(Task):
         targets = self.targets(dataset, dataset.labels)
         return classifier_rules(targets, trial.log_probs, trial.similarity, groups, run.generator("answer rules"))
 
-    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...]:
-        """Examples whose label looks wrong; none where what finds them is not installed."""
+    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...] | None:
+        """Examples whose label looks wrong; None where what finds them is not installed."""
         if not can_be_found():
-            return ()
+            return None
 
         def features() -> FloatArray | None:
             graph = next((graph for graph in fitted.contracts if "features" in graph.outputs), None)
