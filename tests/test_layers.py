@@ -33,6 +33,7 @@ ORDER = [
     "model",
     "sklearn",
     "demo",
+    "serve",
     "terminal",
     "cli",
     "__main__",
@@ -51,6 +52,8 @@ HEAVY = (
     "numpy",
     "openpyxl",
     "PIL",
+    "fastapi",
+    "uvicorn",
 )
 
 
