@@ -293,11 +293,9 @@ def serve(
             threads=threads,
             cors=tuple(cors or ()),
         )
-        try:
-            serve_bundles(bundles, settings, progress=TerminalProgress(console), on_listening=on_listening)
-        except KeyboardInterrupt:
-            # Ctrl-C is how a person stops a service: no error, and no second object on standard output.
-            raise typer.Exit(130) from None
+        interrupted = serve_bundles(bundles, settings, progress=TerminalProgress(console), on_listening=on_listening)
+    if interrupted:
+        raise typer.Exit(130)
 
 
 @app.command()

@@ -22,7 +22,7 @@ def serve(
     *,
     progress: Progress,
     on_listening: Callable[[str, list[str]], None],
-) -> None:
+) -> bool:
     """Serve bundles until SIGTERM or Ctrl-C; what was accepted until then is answered.
 
     Args:
@@ -31,10 +31,12 @@ def serve(
         progress: is told when a bundle is taken up anew.
         on_listening: is told the address and the names of the bundles once requests are answered.
 
+    Returns:
+        Whether it was Ctrl-C that ended it.
+
     Raises:
         UserError: an option does not fit, a bundle cannot be opened, or the port is taken.
         MissingExtraError: FastAPI or Uvicorn is not installed.
-        KeyboardInterrupt: after Ctrl-C, when everything is finished.
     """
     settings.check()
     try:
@@ -67,7 +69,12 @@ def serve(
             on_listening(_address(listener), list(shelf))
 
     with listener, _sigterm_is_a_normal_end():
-        Server(config).run(sockets=[listener])
+        try:
+            Server(config).run(sockets=[listener])
+        except KeyboardInterrupt:
+            # Uvicorn raises it once everything is finished; to stop a service like this is no error.
+            return True
+    return False
 
 
 def _listen(settings: ServeSettings) -> socket.socket:

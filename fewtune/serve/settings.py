@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import math
 import socket
 from dataclasses import dataclass
 
 from fewtune.errors import UserError
+
+_SHORTEST_SECONDS, _LONGEST_SECONDS = 0.01, 3600.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,15 +43,16 @@ class ServeSettings:
         Raises:
             UserError: an option is out of range, or the service would stand open to others without saying so.
         """
-        for name, value in (("--max-batch", self.max_batch), ("--queue", self.queue)):
-            if value < 1:
-                raise UserError(f"{value} is too few.", where=name, how="Give 1 or more.")
-        if not self.deadline_seconds > 0:
-            raise UserError(
-                f"{self.deadline_seconds:g} seconds leave no time for an answer.",
-                where="--deadline",
-                how="Give seconds, such as 10.",
-            )
+        for option, value, least, most in (
+            ("--max-batch", self.max_batch, 1, math.inf),
+            ("--queue", self.queue, 1, math.inf),
+            ("--threads", self.threads, 0, math.inf),
+            ("--port", self.port, 0, 65535),
+            ("--deadline", self.deadline_seconds, _SHORTEST_SECONDS, _LONGEST_SECONDS),
+        ):
+            if not least <= value <= most:
+                limit = f"{least:g} or more" if most == math.inf else f"{least:g} to {most:g}"
+                raise UserError(f"{value:g} is out of range.", where=option, how=f"Give {limit}.")
         for origin in self.cors:
             if origin != "*" and not origin.startswith(("http://", "https://")):
                 raise UserError(

@@ -44,6 +44,7 @@ let shown = null;
 
 const say = () => WORDS[language];
 const percent = (share) => {
+  if (share < 0.001) return `< ${percent(0.001)}`;
   const digits = share > 0.995 || share < 0.005 ? 1 : 0;
   // Rounded towards doubt: what is not quite certain is never shown as 100 %.
   const floored = Math.floor(share * 100 * 10 ** digits) / 10 ** digits;
