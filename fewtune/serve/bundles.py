@@ -13,7 +13,7 @@ import numpy as np
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
-from fewtune.errors import FewtuneError, UserError, nearest
+from fewtune.errors import BundleError, FewtuneError, UserError, nearest
 from fewtune.runtime import open_runtime
 from fewtune.serve.refusals import Refusal
 from fewtune.types import FloatArray
@@ -96,7 +96,14 @@ class ServedBundle:
         predictor: Predictor = open_runtime(self._folder, manifest, threads=self._threads)
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
         version = Version(self.name, manifest, digest, predictor)
-        version.probabilities([""])  # the first computation is slow, and nobody should wait for it
+        try:
+            version.probabilities([""])  # the first computation is slow, and nobody should wait for it
+        except Exception as error:  # ONNX Runtime raises many kinds
+            raise BundleError(
+                f"The bundle cannot be run here ({type(error).__name__}: {error}).",
+                where=str(self._folder),
+                how="Upgrade with: pip install --upgrade onnxruntime; if that does not help, fit the bundle again.",
+            ) from error
         return version
 
 

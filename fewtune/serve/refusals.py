@@ -25,7 +25,8 @@ class Refusal(FewtuneError):
 
     def body(self) -> bytes:
         """The answer's JSON."""
-        return json.dumps({"error": self.as_dict()}, ensure_ascii=False).encode()
+        # Escaped, for what a request called its fields may be no valid Unicode.
+        return json.dumps({"error": self.as_dict()}).encode()
 
 
 def overloaded(retry_after_seconds: int) -> Refusal:

@@ -119,12 +119,13 @@ def test_explain(client: TestClient, tfidf_model: fewtune.Model) -> None:
         (b'{"inputs": [null]}', 422, "inputs[0]"),
         (b'{"inputs": ["\\ud800"]}', 422, "inputs[0]"),
         (b'{"inputs": [], "path": "/etc/passwd"}', 422, "path"),
+        (b'{"inputs": [], "\\ud800": 1}', 422, "body"),
         (b'{"inputs": [], "probabilities": "yes"}', 422, "probabilities"),
         (json.dumps({"inputs": ["a"] * (limits.INPUTS + 1)}).encode(), 422, "inputs"),
         (json.dumps({"inputs": ["a" * (limits.TEXT_CHARACTERS + 1)]}).encode(), 422, "inputs[0]"),
         (b'{"inputs": ["' + b"a" * limits.BODY_BYTES + b'"]}', 413, "body"),
     ],
-    ids=range(15),
+    ids=range(16),
 )
 def test_bad_bodies_get_a_reason(client: TestClient, body: bytes, status: int, where: str) -> None:
     error = error_of(client.post("/predict", content=body, headers=JSON), status)
