@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+HEAD_BYTES = 64 * 1024
 BODY_BYTES = 2 * 1024 * 1024
 INPUTS = 256
 TEXT_CHARACTERS = 20_000

@@ -43,6 +43,7 @@ def serve(
         import uvicorn
 
         from fewtune.serve.api import make_app
+        from fewtune.serve.protocol import BoundedProtocol
     except ModuleNotFoundError as error:
         raise MissingExtraError("serve", needed_for="fewtune serve") from error
     from fewtune.serve.bundles import Shelf
@@ -58,6 +59,7 @@ def serve(
         access_log=False,
         server_header=False,
         proxy_headers=False,
+        http=BoundedProtocol,
         ws="none",
         lifespan="on",
         timeout_graceful_shutdown=round(settings.deadline_seconds) + _GRACE_SECONDS,

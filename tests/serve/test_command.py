@@ -72,6 +72,16 @@ def test_a_token_from_the_environment(tfidf_model: fewtune.Model, tmp_path: Path
         assert httpx.get(f"{url}/health").status_code == 200
 
 
+def test_a_head_without_end_is_not_kept(tfidf_model: fewtune.Model, tmp_path: Path) -> None:
+    with running(tfidf_model.bundle, cwd=tmp_path) as (_, url):
+        assert httpx.get(f"{url}/health", headers={"X": "a" * 30_000}).status_code == 200
+        with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=20) as client:
+            client.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ")
+            with pytest.raises(OSError, match=r"reset|Broken pipe"):
+                client.sendall(b"a" * 60_000_000)
+        assert httpx.get(f"{url}/health").status_code == 200
+
+
 def test_what_does_not_fit_is_refused(tfidf_model: fewtune.Model, tmp_path: Path) -> None:
     bundle = tfidf_model.bundle
     assert "FEWTUNE_TOKEN" in refused(bundle, "--host", "0.0.0.0", cwd=tmp_path)["how"]
