@@ -21,7 +21,7 @@ from fewtune.serve.bundles import Shelf, Version
 from fewtune.serve.guard import Guard
 from fewtune.serve.metrics import CONTENT_TYPE, Metrics
 from fewtune.serve.page_files import PageFile, page_files
-from fewtune.serve.refusals import Refusal, overloaded
+from fewtune.serve.refusals import Refusal
 from fewtune.serve.routes import describe, errors, model_routes
 from fewtune.serve.settings import ServeSettings
 
@@ -39,7 +39,12 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
         on_change: is told when a bundle is taken up anew, or cannot be and why.
     """
     metrics = Metrics()
-    batcher = Batcher(max_batch=settings.max_batch, queue=settings.queue, on_batch=metrics.count_batch)
+    batcher = Batcher(
+        max_batch=settings.max_batch,
+        queue=settings.queue,
+        deadline_seconds=settings.deadline_seconds,
+        on_batch=metrics.count_batch,
+    )
     metrics.watch_queue(lambda: batcher.waiting)
 
     def changed(name: str, error: FewtuneError | None) -> None:
@@ -69,7 +74,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
     _add_error_handlers(app)
     _add_pages(app, pages)
     _add_state(app, batcher, metrics)
-    _add_models(app, shelf, batcher, settings)
+    _add_models(app, shelf, batcher)
     guarded = Guard(
         app,
         token=settings.token,
@@ -77,6 +82,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
         loopback_only=settings.is_loopback,
         body_bytes=limits.BODY_BYTES,
         body_seconds=settings.deadline_seconds,
+        check_room=batcher.check_room,
     )
     return _with_cors(metrics.measured(guarded), settings.cors)
 
@@ -106,8 +112,7 @@ def _add_state(app: FastAPI, batcher: Batcher, metrics: Metrics) -> None:
     @app.get("/ready", response_model=schemas.Status, responses=errors(403, 503))
     async def ready() -> Any:
         """Whether a request would be taken now."""
-        if not batcher.is_accepting:
-            raise overloaded(1)
+        batcher.check_room()
         return {"status": "ready"}
 
     @app.get(
@@ -120,7 +125,7 @@ def _add_state(app: FastAPI, batcher: Batcher, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher, settings: ServeSettings) -> None:
+def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher) -> None:
     @app.get("/models", response_model=schemas.ModelList, responses=errors(401, 403))
     async def models() -> Any:
         """Everything that is served."""
@@ -133,7 +138,7 @@ def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher, settings: ServeSet
         return shelf.version(name)
 
     for prefix, find in (("", the_only), ("/models/{name}", named)):
-        app.include_router(model_routes(find, batcher, deadline_seconds=settings.deadline_seconds), prefix=prefix)
+        app.include_router(model_routes(find, batcher), prefix=prefix)
 
 
 def _add_error_handlers(app: FastAPI) -> None:

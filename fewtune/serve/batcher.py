@@ -39,16 +39,25 @@ class Batcher:
     a model is a new function, and what was asked of the old one is still computed by the old one.
     """
 
-    def __init__(self, *, max_batch: int, queue: int, on_batch: Callable[[int], None] = lambda size: None) -> None:
+    def __init__(
+        self,
+        *,
+        max_batch: int,
+        queue: int,
+        deadline_seconds: float,
+        on_batch: Callable[[int], None] = lambda size: None,
+    ) -> None:
         """Start the thread.
 
         Args:
             max_batch: inputs that are computed together at most.
             queue: inputs that may wait at most.
+            deadline_seconds: how long a request waits at most.
             on_batch: is told the size of every batch.
         """
         self._max_batch = max_batch
         self._queue = queue
+        self._deadline_seconds = deadline_seconds
         self._on_batch = on_batch
         self._jobs: deque[_Job] = deque()
         self._waiting = 0
@@ -63,50 +72,51 @@ class Batcher:
         """Inputs that wait to be computed."""
         return self._waiting
 
-    @property
-    def is_accepting(self) -> bool:
-        """Whether a request of one input would be taken now."""
-        return self._thread.is_alive() and not self._is_closing and self._waiting < self._queue
+    def check_room(self, count: int = 1) -> None:
+        """Refuse what could not be taken now; cheap, so that it can be asked before a body is read.
 
-    async def submit(self, compute: Compute, inputs: list[Any], *, deadline_seconds: float) -> list[Any]:
+        Args:
+            count: inputs of the request. One that alone is longer than the queue is taken when nothing waits.
+
+        Raises:
+            Refusal: 503 where the queue is full or could not be worked off in time, or the service is stopping.
+        """
+        if self._is_closing:
+            raise stopping()
+        ahead_seconds = self._waiting * self._seconds_per_input
+        is_full = self._waiting > 0 and self._waiting + count > self._queue
+        if is_full or ahead_seconds > self._deadline_seconds:
+            raise overloaded(max(1, math.ceil(ahead_seconds)))
+
+    async def submit(self, compute: Compute, inputs: list[Any]) -> list[Any]:
         """Have inputs computed.
 
         Args:
             compute: gives one answer for every input, in their order; called in the thread.
             inputs: any number; long lists are computed in slices, so that others come in between.
-            deadline_seconds: how long to wait at most.
 
         Returns:
             The answers, in the order of `inputs`.
 
         Raises:
-            Refusal: 503 at once where the queue is full or could not be worked off in time, or the service is
-                stopping; 504 where the deadline has passed.
+            Refusal: 503 at once where there is no room; 504 where the deadline has passed.
         """
         loop = asyncio.get_running_loop()
         jobs = [
             _Job(compute, inputs[start : start + self._max_batch], loop.create_future())
             for start in range(0, len(inputs), self._max_batch)
         ]
-        self._accept(jobs, len(inputs), deadline_seconds)
+        with self._changed:
+            self.check_room(len(inputs))
+            self._jobs.extend(jobs)
+            self._waiting += len(inputs)
+            self._changed.notify()
         try:
-            async with asyncio.timeout(deadline_seconds):
+            async with asyncio.timeout(self._deadline_seconds):
                 slices = await asyncio.gather(*(job.answers for job in jobs))
         except TimeoutError:
-            raise too_late(deadline_seconds) from None
+            raise too_late(self._deadline_seconds) from None
         return [answer for answers in slices for answer in answers]
-
-    def _accept(self, jobs: list[_Job], count: int, deadline_seconds: float) -> None:
-        with self._changed:
-            if self._is_closing:
-                raise stopping()
-            ahead_seconds = self._waiting * self._seconds_per_input
-            is_full = self._waiting > 0 and self._waiting + count > self._queue
-            if is_full or ahead_seconds > deadline_seconds:
-                raise overloaded(max(1, math.ceil(ahead_seconds)))
-            self._jobs.extend(jobs)
-            self._waiting += count
-            self._changed.notify()
 
     def close(self) -> None:
         """Accept nothing more, finish what was accepted, and end the thread."""

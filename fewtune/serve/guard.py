@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import ipaddress
-from collections.abc import AsyncIterator, MutableMapping
+from collections.abc import AsyncIterator, Callable, MutableMapping
 from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -40,6 +40,7 @@ class Guard:
         loopback_only: bool,
         body_bytes: int,
         body_seconds: float,
+        check_room: Callable[[], None],
     ) -> None:
         """Stand before `app`.
 
@@ -51,6 +52,7 @@ class Guard:
                 whose name was made to mean 127.0.0.1 (DNS rebinding) sends its own name.
             body_bytes: a longer body is refused.
             body_seconds: a body that takes longer to arrive is refused.
+            check_room: raises a refusal where there is too much to do already.
         """
         self._app = app
         self._token = token.encode()
@@ -58,6 +60,7 @@ class Guard:
         self._loopback_only = loopback_only
         self._body_bytes = body_bytes
         self._body_seconds = body_seconds
+        self._check_room = check_room
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -68,6 +71,7 @@ class Guard:
         try:
             self._check(scope)
             if scope["method"] not in _BODILESS:
+                self._check_room()
                 receive = await self._whole_body(scope, receive)
         except Refusal as refusal:
             await _send_refusal(send, refusal)

@@ -45,13 +45,12 @@ async def only_json(request: Request) -> None:
         )
 
 
-def model_routes(find: Callable[..., Any], batcher: Batcher, *, deadline_seconds: float) -> APIRouter:
+def model_routes(find: Callable[..., Any], batcher: Batcher) -> APIRouter:
     """The routes of one bundle.
 
     Args:
         find: a dependency that gives the version to answer with.
         batcher: computes.
-        deadline_seconds: after so long a request is answered, with what there is to say.
     """
     router, found = APIRouter(), Depends(find)
     asked = {"dependencies": [Depends(only_json)], "responses": errors(*_WHY)}
@@ -64,7 +63,7 @@ def model_routes(find: Callable[..., Any], batcher: Batcher, *, deadline_seconds
     @router.post("/predict", response_model=schemas.PredictResponse, response_model_exclude_none=True, **asked)
     async def predict(body: schemas.PredictRequest, version: Version = found) -> Any:
         """The likeliest label of every input, and how sure the model is."""
-        rows = await batcher.submit(version.probabilities, body.inputs, deadline_seconds=deadline_seconds)
+        rows = await batcher.submit(version.probabilities, body.inputs)
         return {"predictions": [_prediction(version, row, in_full=body.probabilities) for row in rows]}
 
     @router.post("/explain", response_model=schemas.ExplainResponse, **asked)
@@ -72,7 +71,7 @@ def model_routes(find: Callable[..., Any], batcher: Batcher, *, deadline_seconds
         """A prediction, and how it changes when a word is left out."""
         parts = segments(body.input, most_parts=limits.EXPLAINED_PARTS)
         texts = [body.input, *occlusions(parts)]
-        whole, *without = await batcher.submit(version.probabilities, texts, deadline_seconds=deadline_seconds)
+        whole, *without = await batcher.submit(version.probabilities, texts)
         best = whole.index(max(whole))
         left = iter(without)
         told = [_part(part.text, whole[best], next(left)[best] if part.is_part else None) for part in parts]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ pytest.importorskip("fastapi")
 from starlette.types import Message, Receive, Scope, Send
 
 from fewtune.serve.guard import Guard
+from fewtune.serve.refusals import overloaded
 
 
 async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
@@ -21,10 +23,22 @@ async def _echo(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def call(
-    chunks: list[bytes] | None, *, headers: dict[str, str] | None = None, token: str = ""
+    chunks: list[bytes] | None,
+    *,
+    headers: dict[str, str] | None = None,
+    token: str = "",
+    check_room: Callable[[], None] = lambda: None,
 ) -> tuple[int, int, bytes]:
     """Status, chunks that were read, and the answer; `None`: the body never comes."""
-    guard = Guard(_echo, token=token, open_paths=frozenset(), loopback_only=False, body_bytes=10, body_seconds=0.05)
+    guard = Guard(
+        _echo,
+        token=token,
+        open_paths=frozenset(),
+        loopback_only=False,
+        body_bytes=10,
+        body_seconds=0.05,
+        check_room=check_room,
+    )
     sent: list[Any] = []
     read = 0
 
@@ -61,3 +75,10 @@ def test_a_body_that_never_comes_is_not_waited_for() -> None:
 def test_without_the_token_nothing_is_read() -> None:
     assert call([b"x"], token="secret")[:2] == (401, 0)
     assert call([b"x"], token="secret", headers={"authorization": "bearer secret"}) == (200, 1, b"x")
+
+
+def test_where_there_is_no_room_nothing_is_read() -> None:
+    def no_room() -> None:
+        raise overloaded(3)
+
+    assert call([b"x"], check_room=no_room)[:2] == (503, 0)
