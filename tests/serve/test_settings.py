@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import pytest
 
-from fewtune.errors import UserError
+from fewtune.errors import MissingExtraError, UserError
+from fewtune.progress import SilentProgress
+from fewtune.serve.server import serve
 from fewtune.serve.settings import ServeSettings
 
 
@@ -46,3 +49,9 @@ def test_what_fits_is_taken(settings: dict[str, Any]) -> None:
 def test_loopback_is_known() -> None:
     assert ServeSettings(host="127.8.8.8").is_loopback
     assert not ServeSettings(host="0.0.0.0").is_loopback
+
+
+def test_a_missing_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(MissingExtraError, match=r"fewtune\[serve\]"):
+        serve([], ServeSettings(), progress=SilentProgress(), on_listening=lambda url, names: None)
