@@ -65,6 +65,10 @@ class _Connection:
         await self._reader.readexactly(length)
         return int(lines[0].split()[1])
 
+    @property
+    def is_ended(self) -> bool:
+        return self._reader.at_eof()
+
     def close(self) -> None:
         self._writer.close()
 
@@ -114,6 +118,8 @@ def open_rate(port: int, requests: Sequence[bytes], *, per_second: float, second
         load, idle, tasks = Load(), list[_Connection](), set[asyncio.Task[Any]]()
 
         async def one(request: bytes) -> None:
+            while idle and idle[-1].is_ended:
+                idle.pop()  # the service ends connections that nothing came over for a while
             connection = idle.pop() if idle else await _Connection.open(port)
             if await _timed(load, connection, request):
                 idle.append(connection)
