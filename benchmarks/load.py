@@ -23,11 +23,13 @@ class Load:
         seconds: how long it lasted.
         milliseconds: status to the time of each answer.
         broken: requests that got no answer.
+        unsent: requests that found no connection free, of the most that there may be.
     """
 
     seconds: float = 0.0
     milliseconds: dict[int, list[float]] = field(default_factory=dict)
     broken: int = 0
+    unsent: int = 0
 
     def count(self, status: int) -> int:
         """How many answers had this status."""
@@ -132,7 +134,7 @@ def open_rate(port: int, requests: Sequence[bytes], *, per_second: float, second
                     tasks.add(task)
                     task.add_done_callback(tasks.discard)
                 else:
-                    load.broken += 1
+                    load.unsent += 1
                 sent += 1
             await asyncio.sleep(0.002)
         await asyncio.gather(*tasks)

@@ -80,6 +80,7 @@ def _summary(load: Load) -> dict[str, Any]:
         "p99_ms": load.percentile(200, 99),
         "statuses": load.statuses(),
         "broken": load.broken,
+        "unsent": load.unsent,
     }
 
 
