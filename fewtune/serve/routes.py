@@ -100,12 +100,18 @@ def describe(version: Version) -> dict[str, Any]:
 def _prediction(version: Version, row: list[float], *, in_full: bool) -> dict[str, Any]:
     labels = version.manifest.labels
     confidence = max(row)
-    answer: dict[str, Any] = {"prediction": labels[row.index(confidence)], "confidence": confidence}
+    answer: dict[str, Any] = {"prediction": labels[row.index(confidence)], "confidence": _rounded(confidence)}
     if in_full:
-        answer["probabilities"] = dict(zip(labels, row, strict=True))
+        answer["probabilities"] = dict(zip(labels, map(_rounded, row), strict=True))
     return answer
 
 
 def _part(text: str, confidence: float, without: float | None) -> dict[str, Any]:
-    spoke = None if without is None else weight(confidence, without)
-    return {"text": text, "weight": spoke, "confidence_without": without}
+    if without is None:
+        return {"text": text, "weight": None, "confidence_without": None}
+    return {"text": text, "weight": _rounded(weight(confidence, without)), "confidence_without": _rounded(without)}
+
+
+def _rounded(number: float) -> float:
+    """As `predict` writes it; more digits would hold little but the rounding of the computation."""
+    return round(number, 6)

@@ -53,7 +53,7 @@ def test_an_answer_does_not_depend_on_the_batch(head_model: fewtune.Model) -> No
         together = client.post("/predict", json={"inputs": texts, **ask}).json()["predictions"]
         alone = [client.post("/predict", json={"inputs": [text], **ask}).json()["predictions"][0] for text in texts[:4]]
     rows = [[list(row["probabilities"].values()) for row in found] for found in (together[:4], alone)]
-    np.testing.assert_allclose(rows[0], rows[1], atol=1e-6)
+    np.testing.assert_allclose(rows[0], rows[1], rtol=0, atol=2e-6)
 
 
 def test_health_ready_info_and_metrics(client: TestClient, tfidf_model: fewtune.Model) -> None:
@@ -95,11 +95,11 @@ def test_explain(client: TestClient, tfidf_model: fewtune.Model) -> None:
     text = "Where is my parcel? 快递 <b>"
     answer = client.post("/explain", json={"input": text}).json()
     assert "".join(part["text"] for part in answer["parts"]) == text
-    assert sum(answer["probabilities"].values()) == pytest.approx(1)
+    assert sum(answer["probabilities"].values()) == pytest.approx(1, abs=1e-5)
     parts = {part["text"]: part for part in answer["parts"]}
     label = tfidf_model.labels.index(answer["prediction"])
     (without,) = tfidf_model.predict_proba([text.replace("parcel", "")])
-    assert parts["parcel"]["confidence_without"] == pytest.approx(without[label])
+    assert parts["parcel"]["confidence_without"] == pytest.approx(without[label], abs=1e-6)
     assert (parts["parcel"]["weight"] > 0) == (without[label] < answer["confidence"])
     assert parts["? "]["weight"] is None
     assert client.post("/explain", json={"input": ""}).json()["parts"] == []
