@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,6 @@ import fewtune
 from fewtune.serve.api import make_app
 from fewtune.serve.bundles import Shelf
 from fewtune.serve.settings import ServeSettings
-
-Service = Callable[..., Any]
 
 
 @contextmanager
