@@ -1,4 +1,4 @@
-"""Measure fewtune: accuracy by rung, speed beside its peers, growth with the number of rows, resumption.
+"""Measure fewtune: accuracy by rung, speed beside its peers, growth with the number of rows, resumption, serving.
 
     python benchmarks/run.py                 everything; continues where it was stopped
     python benchmarks/run.py accuracy --quick    one draw
@@ -22,6 +22,7 @@ import accuracy
 import peers
 import resume
 import scale
+import serve
 import speed
 import trunk
 
@@ -33,6 +34,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "peers": peers.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
+    "serve": serve.measurements,
 }
 TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "accuracy": accuracy.table,
@@ -41,6 +43,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "peers": peers.table,
     "trunk": trunk.table,
     "resume": resume.table,
+    "serve": serve.table,
 }
 
 

@@ -311,6 +311,53 @@ def report(
 
 
 @app.command()
+def serve(
+    bundles: Annotated[list[Path], typer.Argument(metavar="BUNDLE...", help="Bundles that fit wrote.")],
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond this machine only with a token or --no-auth.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8000,
+    token: Annotated[
+        str, typer.Option(envvar="FEWTUNE_TOKEN", help="What requests have to show; better set as FEWTUNE_TOKEN.")
+    ] = "",
+    no_auth: Annotated[bool, typer.Option("--no-auth", help="Let everyone who can reach it use it.")] = False,
+    max_batch: Annotated[int, typer.Option(help="Inputs computed together at most.")] = 32,
+    queue: Annotated[int, typer.Option(help="Inputs that may wait; more are refused at once.")] = 256,
+    deadline: Annotated[float, typer.Option(help="Seconds after which a request is answered in any case.")] = 10.0,
+    threads: Annotated[int, typer.Option(help="Threads of one computation; 0: all cores.")] = 0,
+    cors: Annotated[list[str] | None, typer.Option(help="Origin whose pages may call the service; repeat it.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Serve bundles over HTTP: a REST API, and a page to try it."""
+    with _reporting(as_json) as console:
+        from fewtune.serve.server import serve as serve_bundles
+        from fewtune.serve.settings import ServeSettings
+        from fewtune.terminal import TerminalProgress, show_service
+
+        def on_listening(url: str, names: list[str]) -> None:
+            if as_json:
+                _print_json({"url": url, "models": names})
+                sys.stdout.flush()
+            else:
+                show_service(console, url, names)
+
+        settings = ServeSettings(
+            host=host,
+            port=port,
+            token=token,
+            no_auth=no_auth,
+            max_batch=max_batch,
+            queue=queue,
+            deadline_seconds=deadline,
+            threads=threads,
+            cors=tuple(cors or ()),
+        )
+        interrupted = serve_bundles(bundles, settings, progress=TerminalProgress(console), on_listening=on_listening)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
 def demo(as_json: Json = False) -> None:
     """Run the main job on the embedded sample, into ./fewtune-demo."""
     with _reporting(as_json, on_interrupt="Run `fewtune demo` again to start anew.") as console:

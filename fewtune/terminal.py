@@ -117,6 +117,12 @@ def show_fit(console: Console, result: FitResult) -> None:
     console.print(f"Next:   fewtune predict {escape(str(result.bundle))} NEW.csv", highlight=False)
 
 
+def show_service(console: Console, url: str, names: Sequence[str]) -> None:
+    """Where a service listens, and how to try it."""
+    console.print(f"Serving [bold]{escape(', '.join(names))}[/] at [bold]{escape(url)}[/]", highlight=False)
+    console.print(f"Try it in a browser: {escape(url)}   API: {escape(url)}/docs   Stop: Ctrl-C", highlight=False)
+
+
 def show_scores(console: Console, scores: Scores) -> None:
     """All metrics and all classes as tables."""
     table = Table("metric", "value", "95 % interval", box=None, header_style="dim")

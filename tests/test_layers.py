@@ -35,6 +35,7 @@ ORDER = [
     "model",
     "sklearn",
     "demo",
+    "serve",
     "terminal",
     "cli",
     "__main__",
@@ -54,6 +55,8 @@ HEAVY = (
     "numpy",
     "openpyxl",
     "PIL",
+    "fastapi",
+    "uvicorn",
 )
 
 

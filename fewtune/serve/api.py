@@ -1,0 +1,175 @@
+"""The service as an ASGI application: routes, pages, and what becomes of errors."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+from fastapi import Depends, FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.security import HTTPBearer
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.types import ASGIApp
+
+from fewtune.errors import FewtuneError
+from fewtune.serve import limits, schemas
+from fewtune.serve.batcher import Batcher
+from fewtune.serve.bundles import Shelf, Version
+from fewtune.serve.guard import Guard
+from fewtune.serve.metrics import CONTENT_TYPE, Metrics
+from fewtune.serve.page_files import PageFile, page_files
+from fewtune.serve.refusals import Refusal
+from fewtune.serve.routes import describe, errors, model_routes
+from fewtune.serve.settings import ServeSettings
+
+OnChange = Callable[[str, FewtuneError | None], None]
+
+_NEED_NO_TOKEN = {"/health", "/ready", "/openapi.json"}
+
+
+def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lambda name, error: None) -> ASGIApp:
+    """Put a service together.
+
+    Args:
+        shelf: the bundles.
+        settings: checked.
+        on_change: is told when a bundle is taken up anew, or cannot be and why.
+    """
+    metrics = Metrics()
+    batcher = Batcher(
+        max_batch=settings.max_batch,
+        queue=settings.queue,
+        deadline_seconds=settings.deadline_seconds,
+        on_batch=metrics.count_batch,
+    )
+    metrics.watch_queue(lambda: batcher.waiting)
+
+    def changed(name: str, error: FewtuneError | None) -> None:
+        metrics.count_reload(name, error)
+        on_change(name, error)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        watching = asyncio.create_task(shelf.watch(changed))
+        yield
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
+        await asyncio.to_thread(batcher.close)
+
+    app = FastAPI(
+        title="fewtune",
+        description='Predictions over HTTP. An error is `{"error": {"what", "where", "how"}}`.',
+        version="1",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # The bearer scheme is here for the schema's sake: the guard is what demands the token.
+        dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],
+    )
+    pages = page_files()
+    _add_error_handlers(app)
+    _add_pages(app, pages)
+    _add_state(app, batcher, metrics)
+    _add_models(app, shelf, batcher)
+    guarded = Guard(
+        app,
+        token=settings.token,
+        open_paths=frozenset(_NEED_NO_TOKEN | set(pages)),
+        loopback_only=settings.is_loopback,
+        body_bytes=limits.BODY_BYTES,
+        body_seconds=settings.deadline_seconds,
+        check_room=batcher.check_room,
+    )
+    return _with_cors(metrics.measured(guarded), settings.cors)
+
+
+def _with_cors(app: ASGIApp, origins: tuple[str, ...]) -> ASGIApp:
+    if not origins:
+        return app
+    headers = ["Authorization", "Content-Type"]
+    return CORSMiddleware(app, allow_origins=origins, allow_methods=["GET", "POST"], allow_headers=headers)
+
+
+def _add_pages(app: FastAPI, pages: Mapping[str, PageFile]) -> None:
+    async def page(request: Request) -> Response:
+        file = pages[request.url.path]
+        return Response(file.content, media_type=file.media_type)
+
+    for path in pages:
+        app.add_api_route(path, page, include_in_schema=False)
+
+
+def _add_state(app: FastAPI, batcher: Batcher, metrics: Metrics) -> None:
+    @app.get("/health", response_model=schemas.Status, responses=errors(403))
+    async def health() -> Any:
+        """Whether the service runs."""
+        return {"status": "ok"}
+
+    @app.get("/ready", response_model=schemas.Status, responses=errors(403, 503))
+    async def ready() -> Any:
+        """Whether a request would be taken now."""
+        batcher.check_room()
+        return {"status": "ready"}
+
+    @app.get(
+        "/metrics",
+        response_class=Response,
+        responses={200: {"content": {"text/plain": {}}}, **errors(401, 403)},
+    )
+    async def counts() -> Response:
+        """Counts and times for Prometheus."""
+        return Response(metrics.text(), media_type=CONTENT_TYPE)
+
+
+def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher) -> None:
+    @app.get("/models", response_model=schemas.ModelList, responses=errors(401, 403))
+    async def models() -> Any:
+        """Everything that is served."""
+        return {"models": [describe(bundle.version) for bundle in shelf.values()]}
+
+    async def the_only() -> Version:
+        return shelf.version(None)
+
+    async def named(name: str) -> Version:
+        return shelf.version(name)
+
+    for prefix, find in (("", the_only), ("/models/{name}", named)):
+        app.include_router(model_routes(find, batcher), prefix=prefix)
+
+
+def _add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(Refusal)
+    async def refused(request: Request, refusal: Refusal) -> Response:
+        return _answer(refusal)
+
+    @app.exception_handler(RequestValidationError)
+    async def does_not_fit(request: Request, error: RequestValidationError) -> Response:
+        return _answer(_misfit(error))
+
+    @app.exception_handler(HTTPException)
+    async def not_there(request: Request, error: HTTPException) -> Response:
+        how = "GET /openapi.json tells what there is; /docs shows it."
+        return _answer(Refusal(error.status_code, f"{error.detail}.", how=how, headers=error.headers))
+
+    @app.exception_handler(Exception)
+    async def our_fault(request: Request, error: Exception) -> Response:
+        how = "This is the service's fault; its log says more."
+        return _answer(Refusal(500, "Something went wrong that should not have.", how=how))
+
+
+def _answer(refusal: Refusal) -> Response:
+    return Response(refusal.body(), refusal.status, refusal.headers, media_type="application/json")
+
+
+def _misfit(error: RequestValidationError) -> Refusal:
+    """The first thing that does not fit; of what was sent nothing is repeated."""
+    first = error.errors()[0]
+    if first["type"] == "json_invalid":
+        return Refusal(400, "The body is not JSON.", where="body", how='For example: {"inputs": ["a text"]}')
+    _, *steps = first["loc"]
+    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
+    return Refusal(422, f"{first['msg']}.", where=where[:200] or "body", how="/docs shows what is expected.")

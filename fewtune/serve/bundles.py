@@ -1,0 +1,180 @@
+"""The bundles that are served, each taken up anew when it changes on disk."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from fewtune.bundle.manifest import Manifest
+from fewtune.bundle.read import read_manifest, verify
+from fewtune.errors import BundleError, FewtuneError, UserError, nearest
+from fewtune.runtime import open_runtime
+from fewtune.serve.refusals import Refusal
+from fewtune.types import FloatArray
+
+_LOOK_EVERY_SECONDS = 1.0
+
+# What tells that something in a folder has changed, without reading it.
+Stamp = tuple[tuple[str, int, int, int], ...]
+
+
+class Predictor(Protocol):
+    """What the service asks of a task's runtime; its inputs are what the task reads."""
+
+    def log_probs(self, inputs: Sequence[Any], /) -> FloatArray:
+        """(n, classes) log probabilities."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Version:
+    """A bundle as it was at one time, opened.
+
+    Attributes:
+        name: what the bundle is called here.
+        manifest: what it says of itself.
+        digest: tells one version from another.
+        predictor: computes.
+    """
+
+    name: str
+    manifest: Manifest
+    digest: str
+    predictor: Predictor
+
+    def probabilities(self, inputs: Sequence[Any]) -> list[list[float]]:
+        """A row for every input, in the order of the manifest's labels."""
+        return np.exp(self.predictor.log_probs(inputs)).tolist()
+
+
+class ServedBundle:
+    """A folder and the newest whole version that was seen in it."""
+
+    def __init__(self, folder: Path, *, threads: int) -> None:
+        """Open the bundle.
+
+        Raises:
+            BundleError: there is none, or a file of it is missing or altered.
+        """
+        self.name = folder.resolve().name.removesuffix(".fewtune")
+        self._folder = folder
+        self._threads = threads
+        self._stamp = _stamp(folder)
+        self.version = self._open()
+
+    def refresh(self) -> bool:
+        """Look at the folder, and take up what is new in it; blocks for as long as opening takes.
+
+        Returns:
+            Whether there is a new version.
+
+        Raises:
+            BundleError: what is there is not whole; the version that was open goes on being served.
+        """
+        stamp = _stamp(self._folder)
+        if stamp in ((), self._stamp):
+            return False
+        # Remembered before it is opened: a broken version is looked at once, and again when it changes.
+        self._stamp = stamp
+        if read_manifest(self._folder) == self.version.manifest:
+            return False
+        version = self._open()
+        if _stamp(self._folder) != stamp:
+            return False  # replaced while it was read: the next look finds the newer one
+        self.version = version
+        return True
+
+    def _open(self) -> Version:
+        manifest = read_manifest(self._folder)
+        verify(self._folder, manifest)
+        predictor: Predictor = open_runtime(self._folder, manifest, threads=self._threads)
+        digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
+        version = Version(self.name, manifest, digest, predictor)
+        try:
+            version.probabilities([""])  # the first computation is slow, and nobody should wait for it
+        except Exception as error:  # ONNX Runtime raises many kinds
+            raise BundleError(
+                f"The bundle cannot be run here ({type(error).__name__}: {error}).",
+                where=str(self._folder),
+                how="Upgrade with: pip install --upgrade onnxruntime; if that does not help, fit the bundle again.",
+            ) from error
+        return version
+
+
+def _stamp(folder: Path) -> Stamp:
+    """Of the files of a folder; empty while there is none, as between the two renames that replace a bundle."""
+    try:
+        found = [(path.name, path.stat()) for path in sorted(folder.iterdir())]
+    except OSError:
+        return ()
+    return tuple((name, status.st_ino, status.st_size, status.st_mtime_ns) for name, status in found)
+
+
+class Shelf(Mapping[str, ServedBundle]):
+    """All bundles that are served, by name."""
+
+    def __init__(self, folders: Sequence[Path], *, threads: int) -> None:
+        """Open the bundles.
+
+        Raises:
+            BundleError: one cannot be opened.
+            UserError: there is none, or two have the same name.
+        """
+        if not folders:
+            raise UserError("There is no bundle to serve.", where="BUNDLE", how="`fewtune fit DATA` makes one.")
+        self._bundles: dict[str, ServedBundle] = {}
+        for folder in folders:
+            bundle = ServedBundle(folder, threads=threads)
+            if bundle.name in self._bundles:
+                raise UserError(
+                    f"Two bundles are called {bundle.name!r}.", where=str(folder), how="Rename one of the folders."
+                )
+            self._bundles[bundle.name] = bundle
+
+    def __getitem__(self, name: str) -> ServedBundle:
+        return self._bundles[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._bundles)
+
+    def __len__(self) -> int:
+        return len(self._bundles)
+
+    def version(self, name: str | None) -> Version:
+        """The newest version of one bundle.
+
+        Args:
+            name: of the bundle; None: the only one.
+
+        Raises:
+            Refusal: 404 where there is none of that name, or no name was given and there are several.
+        """
+        if name is None:
+            if len(self) > 1:
+                names = ", ".join(self)
+                raise Refusal(404, "Several bundles are served.", how=f"Ask /models/NAME, NAME being of: {names}.")
+            name = next(iter(self))
+        if name not in self:
+            raise Refusal(404, "There is no bundle of this name.", where="name", how=nearest(name[:100], self))
+        return self[name].version
+
+    async def watch(self, on_change: Callable[[str, FewtuneError | None], None]) -> None:
+        """Look at the folders again and again, without end.
+
+        Args:
+            on_change: is told the name of a bundle that was taken up anew, or could not be and why.
+        """
+        while True:
+            await asyncio.sleep(_LOOK_EVERY_SECONDS)
+            for bundle in self.values():
+                try:
+                    if await asyncio.to_thread(bundle.refresh):
+                        on_change(bundle.name, None)
+                except FewtuneError as error:
+                    on_change(bundle.name, error)

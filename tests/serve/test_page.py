@@ -1,0 +1,108 @@
+"""The pages in a real browser: they work, in both languages, and reach nothing but the service."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("playwright")
+
+from playwright.sync_api import sync_playwright
+
+import fewtune
+from tests.serve.conftest import running
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+HOSTILE = "<img src=x onerror=alert(1)> Where is my parcel? 快递"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def url(tfidf_model: fewtune.Model, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tfidf_model.bundle, cwd=tmp_path_factory.mktemp("service")) as (_, address):
+        yield address
+
+
+class Seen:
+    """A page, and all that it complained of or asked others for."""
+
+    def __init__(self, browser: Any, url: str, path: str = "/", **options: Any) -> None:
+        self.complaints: list[str] = []
+        self.page = browser.new_context(**options).new_page()
+        self.page.on("console", lambda message: self.complaints.append(message.text))
+        self.page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        self.page.on("dialog", lambda dialog: self.complaints.append(dialog.message))
+        self.page.on("request", lambda request: self._note(request.url, url))
+        self.page.goto(url + path)
+
+    def _note(self, asked: str, url: str) -> None:
+        if not asked.startswith(url):
+            self.complaints.append(f"asked for {asked}")
+
+
+@pytest.mark.parametrize(
+    ("locale", "scheme", "width", "word"), [("en-US", "light", 1000, "Spoke most"), ("zh-CN", "dark", 360, "词")]
+)
+def test_a_text_gets_its_answer_by_keyboard_alone(
+    browser: Any, url: str, locale: str, scheme: str, width: int, word: str
+) -> None:
+    seen = Seen(browser, url, locale=locale, color_scheme=scheme, viewport={"width": width, "height": 800})
+    page = seen.page
+    page.wait_for_selector("#about p")
+    assert page.evaluate("document.documentElement.lang") == locale[:2]
+    page.focus("#text")
+    page.keyboard.insert_text(HOSTILE)
+    page.keyboard.press("Control+Enter")
+    page.wait_for_selector("#result:not([hidden])")
+    assert page.text_content("#words") == HOSTILE
+    assert page.locator("#bars li").count() == 5
+    assert page.locator("#words img").count() == 0
+    assert "%" in page.text_content("#answer")
+    assert page.text_content("#status") == page.text_content("#answer")
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator("#told").text_content()
+    page.click("#language")
+    assert page.evaluate("document.documentElement.lang") != locale[:2]
+    assert seen.complaints == []
+
+
+def test_errors_are_told(browser: Any, url: str) -> None:
+    seen = Seen(browser, url, locale="en-US")
+    seen.page.click("#go")
+    assert seen.page.text_content("#error") == "Type a text first."
+    seen.page.fill("#text", "x" * 20_001)
+    seen.page.click("#go")
+    seen.page.wait_for_selector("#error:has-text('20000 characters')")
+    assert all("422" in complaint for complaint in seen.complaints)
+
+
+def test_the_token_is_asked_for(browser: Any, tfidf_model: fewtune.Model, tmp_path: Path) -> None:
+    with running(tfidf_model.bundle, cwd=tmp_path, FEWTUNE_TOKEN="secret") as (_, address):
+        page = Seen(browser, address, locale="en-US").page
+        page.wait_for_selector("#token:visible")
+        page.fill("#token", "secret")
+        page.fill("#text", "hello")
+        page.keyboard.press("Control+Enter")
+        page.wait_for_selector("#result:not([hidden])")
+
+
+def test_the_api_page_shows_every_route(browser: Any, url: str) -> None:
+    seen = Seen(browser, url, "/docs")
+    seen.page.wait_for_selector("#routes details")
+    shown = seen.page.text_content("#routes")
+    for route in ("POST /predict", "POST /models/{name}/explain", "GET /metrics"):
+        assert route in shown
+    assert seen.complaints == []
