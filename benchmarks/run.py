@@ -19,6 +19,11 @@ from pathlib import Path
 from typing import Any
 
 import accuracy
+import advice
+import answers
+import coverage
+import curve
+import label_errors
 import peers
 import resume
 import scale
@@ -29,6 +34,11 @@ import trunk
 HERE = Path(__file__).parent
 SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
     "accuracy": accuracy.measurements,
+    "label_errors": label_errors.measurements,
+    "curve": curve.measurements,
+    "coverage": coverage.measurements,
+    "answers": answers.measurements,
+    "advice": advice.measurements,
     "speed": speed.measurements,
     "scale": scale.measurements,
     "peers": peers.measurements,
@@ -38,6 +48,11 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
 }
 TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "accuracy": accuracy.table,
+    "label_errors": label_errors.table,
+    "curve": curve.table,
+    "coverage": coverage.table,
+    "answers": answers.table,
+    "advice": advice.table,
     "speed": speed.table,
     "scale": scale.table,
     "peers": peers.table,
