@@ -1,4 +1,4 @@
-"""What a bundle says of its own answers, beside the test files: errors among the answered, sets, inputs of other kinds."""
+"""What a bundle says of its own answers, beside test files: errors of the answered, sets, inputs of other kinds."""
 
 from __future__ import annotations
 
@@ -63,9 +63,8 @@ def _measure(data: Path, name: str, per_class: int, seed: int) -> dict[str, Any]
                 }
             )
         sets = model.answer(texts, coverage=COVERAGE)
-        goal = max(
-            (threshold.target_error for threshold in rules.thresholds if threshold.below is not None), default=None
-        )
+        reached = [threshold.target_error for threshold in rules.thresholds if threshold.below is not None]
+        goal = max(reached, default=None)
         outside = [
             float(np.mean([answer.outside for answer in model.answer(some, max_error=goal)])) if goal else None
             for some in (texts, [text for text, _ in other])

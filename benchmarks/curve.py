@@ -52,13 +52,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     lines = [f"{'set':24}{'labels':>7}{'trials':>7}{'gain':>8}{'foreseen':>10}{'inside':>8}{'width':>8}"]
     keys = list(dict.fromkeys((row["key"]["set"], row["key"]["per_class"]) for row in rows))
     for name, per_class in [*keys, ("all", 0)]:
-        some = [
-            row for row in rows if name == "all" or (row["key"]["set"], row["key"]["per_class"]) == (name, per_class)
-        ]
-        gain, inside = (np.mean([row[key] for row in some]) for key in ("gain", "inside"))
-        middle, width = (
-            np.mean([(row["low"] + row["high"]) / 2 for row in some]),
-            np.mean([row["high"] - row["low"] for row in some]),
-        )
+        some = [row for row in rows if name in ("all", row["key"]["set"]) and per_class in (0, row["key"]["per_class"])]
+        gain, inside, low, high = (np.mean([row[key] for row in some]) for key in ("gain", "inside", "low", "high"))
+        middle, width = (low + high) / 2, high - low
         lines.append(f"{name:24}{per_class or '':>7}{len(some):7}{gain:8.3f}{middle:10.3f}{inside:8.2f}{width:8.3f}")
     return "\n".join(lines)
