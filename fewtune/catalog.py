@@ -5,7 +5,8 @@ An installed package that declares, in its own pyproject.toml,
     [project.entry-points."fewtune.tuners"]
     mine = "my_package:MyTuner"
 
-is found here; the groups are `fewtune.tasks`, `fewtune.encoders` and `fewtune.tuners`.
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures)
+and `fewtune.tuners`.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ from __future__ import annotations
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import Any
 
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
+from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import ModelInfo, Task, Tuner
+from fewtune.interfaces import Backbone, ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
+from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
@@ -25,14 +29,16 @@ from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
 from fewtune.tune.partial import PartialTuner
+from fewtune.tune.picture_head import PictureHeadTuner
+from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
-_MAY_BE_ZERO = {"label_names", "warmup", "weight_decay", "dropout"}
+_MAY_BE_ZERO = {"label_names", "known_classes", "warmup", "weight_decay", "dropout"}
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    return {task.name: task for task in (TextClassification(), *_plugins("tasks"))}
+    return {task.name: task for task in (TextClassification(), ImageClassification(), *_plugins("tasks"))}
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -46,43 +52,84 @@ def _encoders() -> dict[str, TextEncoder]:
     return {encoder.info.name: encoder for encoder in (MiniLM(), MultilingualE5(), *_plugins("encoders"))}
 
 
-def tuners(recipe: Recipe) -> dict[str, Tuner]:
-    """Every tuner by its name, cheapest first, set up for the model that the recipe asks for.
+@cache
+def networks() -> dict[str, VisionBackbone]:
+    """Every network for pictures that has a name of its own, cheapest first; kept for the process."""
+    return {network.info.name: network for network in (EfficientNetLite0(), *_plugins("networks"))}
+
+
+def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:
+    """Every tuner that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
     Raises:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
+    single = _picture_tuners(recipe) if task.reads == "pictures" else _text_tuners(recipe)
+    single = [tuner for tuner in (*single, *_plugins("tuners")) if task.name in tuner.tasks]
+    return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
+
+
+def _picture_tuners(recipe: Recipe) -> list[Tuner]:
+    chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
+    return [PictureHeadTuner(chosen), PicturePartialTuner(chosen), PictureFullTuner(chosen)]
+
+
+def _text_tuners(recipe: Recipe) -> list[Tuner]:
     chosen = list(encoders().values()) if recipe.model == "auto" else [find_encoder(recipe.model)]
     if recipe.method == BlendTuner.name:
         known = {encoder.info.name for encoder in chosen}
         chosen += [find_encoder(name) for name in blended_models(recipe) if name not in known]
     single: list[Tuner] = [TfidfTuner(), HeadTuner(chosen), ContrastiveTuner(chosen)]
-    single += [PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen), *_plugins("tuners")]
-    return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
+    return [*single, PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
 
 
 def stand_ins(recipe: Recipe, task: Task) -> list[Tuner]:
     """What is delivered where the tuned rungs that were asked for could not be had: the frozen encoder."""
-    return [] if recipe.method in ("auto", HeadTuner.name) else [tuners(recipe)[HeadTuner.name]]
+    return [] if recipe.method in ("auto", HeadTuner.name) else [tuners(recipe, task)[HeadTuner.name]]
 
 
 def models() -> list[ModelInfo]:
     """What can be given to `--model` without a folder of one's own."""
-    return [encoder.info for encoder in encoders().values()]
+    return [backbone.info for backbone in (*encoders().values(), *networks().values())]
 
 
-def find_task(name: str) -> Task:
-    """The task of that name; with "auto", the one that there is for a table of texts and labels.
+def find_task(name: str, source: Any = None) -> Task:
+    """The task of that name; with "auto", the first that knows the data for its own, or else text classification.
 
     Raises:
         RecipeError: there is no such task.
     """
     known = tasks()
     if name == "auto":
-        return known[TextClassification.name]
+        own = (task for task in known.values() if task.recognises(source))
+        return next(own, known[TextClassification.name])
     if name not in known:
         raise RecipeError(f"There is no task {name!r}.", where="--task", how=nearest(name, known))
     return known[name]
+
+
+def find_backbone(name: str, task: Task) -> Backbone:
+    """What a task reads with, by its name, its folder, or its name on the model hub.
+
+    Raises:
+        RecipeError: none of the three.
+    """
+    return find_network(name) if task.reads == "pictures" else find_encoder(name)
+
+
+def find_network(name: str) -> VisionBackbone:
+    """A network for pictures by its name, its folder, or its name in timm or on the model hub.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    by_lower = {key.lower(): network for key, network in networks().items()}
+    return by_lower[name.lower()] if name.lower() in by_lower else _named_network(name)
+
+
+@cache
+def _named_network(name: str) -> VisionBackbone:
+    return vision_from(name)
 
 
 def find_encoder(name: str) -> TextEncoder:
@@ -108,7 +155,7 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
     Raises:
         RecipeError: there is no such method, or a setting is not one of its own.
     """
-    known = {name: tuner for name, tuner in tuners(recipe).items() if task.name in tuner.tasks}
+    known = tuners(recipe, task)
     if recipe.method != "auto" and recipe.method not in known:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]

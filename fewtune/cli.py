@@ -40,7 +40,10 @@ Bundle = Annotated[Path, typer.Argument(help="A bundle that fit wrote.")]
 @app.command()
 def fit(
     data: Annotated[
-        str | None, typer.Argument(help="Labelled data: CSV, TSV, JSONL, XLSX, Parquet, or a folder.")
+        str | None,
+        typer.Argument(
+            help="Labelled data: CSV, TSV, JSONL, XLSX, Parquet, a folder of class folders, or a zip of pictures."
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the bundle goes. [default: ./<data name>.fewtune]")] = None,
     task: Annotated[str | None, typer.Option(help="What is learnt. [default: found from the data]")] = None,
@@ -97,7 +100,10 @@ def fit(
 def predict(
     bundle: Bundle,
     source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A file, a folder of .txt files, or - for standard input.")
+        str,
+        typer.Argument(
+            metavar="INPUT", help="A file, a picture, a folder, a glob of pictures, or - for standard input."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option(help="CSV, TSV or JSONL, by its ending. [default: CSV on standard output]")
@@ -118,28 +124,25 @@ def predict(
     """Predict: the input's columns plus prediction and confidence."""
     with _reporting(as_json) as console:
         from fewtune.bundle.write import write_atomically
-        from fewtune.data.columns import find_columns
-        from fewtune.data.read import read_table
         from fewtune.model import load
         from fewtune.terminal import TerminalProgress
 
         form = _table_form(out)
         model = load(bundle)
-        table = read_table(source)
-        columns = find_columns(table, text=text or "", need_label=False)
-        for note in (*table.notes, *columns.notes):
+        inputs = model.read_inputs(source, text=text or "")
+        for note in inputs.notes:
             console.print(note, style="dim", highlight=False, markup=False)
         answers = model.answer(
-            table.column(columns.text), max_error=max_error, coverage=sets, progress=TerminalProgress(console)
+            inputs.values, max_error=max_error, coverage=sets, progress=TerminalProgress(console)
         )
         added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
         if as_json:
             _print_json({"predictions": added})
         if out is not None:
-            write_atomically(out, form(table, added).encode())
+            write_atomically(out, form(inputs.table, added).encode())
             console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
         elif not as_json:
-            sys.stdout.write(form(table, added))
+            sys.stdout.write(form(inputs.table, added))
 
 
 @app.command()
@@ -262,7 +265,8 @@ def models(as_json: Json = False) -> None:
             )
         _stdout_console().print(table, markup=False)
         console.print(
-            "Any BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA or DistilBERT, by its folder or hub name, works too.",
+            "Any BERT, RoBERTa, XLM-R, CamemBERT, ELECTRA or DistilBERT, by its folder or hub name, works too; for "
+            "pictures any network of timm, by its name, or of Transformers, by its folder or hub name.",
             style="dim",
         )
 

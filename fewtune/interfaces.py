@@ -30,6 +30,7 @@ from fewtune.types import (
     Resampling,
     Scores,
     Suspect,
+    Table,
 )
 
 if TYPE_CHECKING:
@@ -235,7 +236,22 @@ class Tuner(ABC):
         """The rungs that this tuner offers for this data, and those that it cannot offer, with the reason."""
 
 
-Purpose = Literal["fit", "evaluate", "predict"]
+Purpose = Literal["fit", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Inputs:
+    """What is to be predicted.
+
+    Attributes:
+        table: rows and columns as they were given; predictions are written beside them.
+        values: of each row, what the model reads.
+        notes: what was decided while reading, in words.
+    """
+
+    table: Table
+    values: tuple[Any, ...]
+    notes: tuple[str, ...]
 
 
 class Task(ABC):
@@ -243,15 +259,27 @@ class Task(ABC):
 
     Attributes:
         name: what `--task` takes.
+        reads: what its backbones read, as `ModelInfo.task` has it: "text", "pictures".
         primary_metric: the metric that is named first.
+        odd_inputs: what a bundle is tried on beside the data.
     """
 
     name: ClassVar[str]
+    reads: ClassVar[str]
     primary_metric: ClassVar[str]
+    odd_inputs: ClassVar[tuple[Any, ...]] = ()
+
+    @abstractmethod
+    def recognises(self, source: Any) -> bool:
+        """Whether data looks like this task's own; the first task to say so is taken for `--task auto`."""
 
     @abstractmethod
     def read(self, source: Any, recipe: Recipe, purpose: Purpose) -> Dataset:
-        """Read data; raises DataError where it cannot be used for the purpose."""
+        """Read labelled data; raises DataError where it cannot be used for the purpose."""
+
+    @abstractmethod
+    def inputs(self, source: Any, recipe: Recipe) -> Inputs:
+        """Read what is to be predicted; raises DataError where it cannot be read."""
 
     @abstractmethod
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:

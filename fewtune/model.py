@@ -16,11 +16,12 @@ from fewtune import catalog, pipeline
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
+from fewtune.interfaces import Inputs
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import open_runtime
 from fewtune.runtime.answers import answers
-from fewtune.runtime.text_classification import TextClassifierRuntime
+from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.types import Answer, FitResult, FloatArray, Scores
 
 
@@ -54,7 +55,7 @@ class Model:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @cached_property
-    def _runtime(self) -> TextClassifierRuntime:
+    def _runtime(self) -> ClassifierRuntime:
         """The graphs, opened at the first prediction."""
         return open_runtime(self.bundle, self.manifest, threads=self._threads)
 
@@ -77,30 +78,39 @@ class Model:
         """What the fit estimated the model to be worth on new data."""
         return scores_from_json(self.manifest.scores)
 
-    def predict(self, inputs: Sequence[str]) -> list[str]:
-        """The likeliest label of each text."""
+    def predict(self, inputs: Sequence[Any]) -> list[str]:
+        """The likeliest label of each input."""
         return [self.labels[i] for i in self.predict_proba(inputs).argmax(axis=1)]
 
-    def predict_proba(self, inputs: Sequence[str], *, progress: Progress | None = None) -> FloatArray:
+    def predict_proba(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> FloatArray:
         """Probabilities.
 
         Args:
-            inputs: n texts.
+            inputs: n texts; or n pictures, as paths or opened by Pillow.
             progress: where progress is shown.
 
         Returns:
             (n, classes), rows summing to 1, columns in the order of `labels`.
 
         Raises:
-            TypeError: `inputs` is one text instead of a list, or holds something else than texts.
+            TypeError: `inputs` is one input instead of a list, or holds something else than the model reads.
+            DataError: a picture cannot be read.
         """
-        texts = _texts(inputs)
-        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
-            return np.exp(self._runtime.log_probs(texts, step=step))
+        checked = self._runtime.checked(inputs)
+        with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
+            return np.exp(self._runtime.log_probs(checked, step=step))
+
+    def read_inputs(self, source: Any, *, text: str = "") -> Inputs:
+        """Read what is to be predicted from a file, a folder or a glob; `text` names a column.
+
+        Raises:
+            DataError: it cannot be read.
+        """
+        return catalog.find_task(self.task).inputs(source, Recipe(text=text))
 
     def answer(
         self,
-        inputs: Sequence[str],
+        inputs: Sequence[Any],
         *,
         max_error: float | None = None,
         coverage: float | None = None,
@@ -109,7 +119,7 @@ class Model:
         """Predictions that say when they are unsure, and which labels are possible.
 
         Args:
-            inputs: n texts.
+            inputs: as for `predict_proba`.
             max_error: highest share of errors among the answers that are not unsure, such as 0.05; inputs of
                 another kind than what the model learnt from are unsure too. None: none is.
             coverage: how often the true label is to be among an answer's `labels`, such as 0.9; None: none are
@@ -120,9 +130,9 @@ class Model:
             TypeError: as for `predict_proba`.
             RecipeError: the bundle promises no such share of errors, or the coverage is not between 0 and 1.
         """
-        texts = _texts(inputs)
-        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
-            log_probs, features = self._runtime.log_probs_and_features(texts, step=step)
+        checked = self._runtime.checked(inputs)
+        with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
+            log_probs, features = self._runtime.log_probs_and_features(checked, step=step)
         return answers(self.bundle, self.manifest, np.exp(log_probs), features, max_error=max_error, coverage=coverage)
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
@@ -139,9 +149,9 @@ class Model:
         task = catalog.find_task(self.task)
         dataset = task.read(data, Recipe(text=text, label=label), "evaluate")
         task.targets(dataset, self.labels)
-        texts = [example.input for example in dataset]
-        with (progress or SilentProgress()).step("Predict", total=len(texts)) as step:
-            log_probs = self._runtime.log_probs(texts, step=step)
+        inputs = [example.input for example in dataset]
+        with (progress or SilentProgress()).step("Predict", total=len(inputs)) as step:
+            log_probs = self._runtime.log_probs(inputs, step=step)
         how = f"on {len(dataset)} examples ({dataset.source})"
         scores = task.score(dataset, self.labels, log_probs, task.groups(dataset), how=how)
         return Evaluation(scores, dataset.notes)
@@ -162,16 +172,6 @@ class Model:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return out
-
-
-def _texts(inputs: Sequence[str]) -> list[str]:
-    if isinstance(inputs, str):
-        raise TypeError("predict takes a list of texts: write predict([text])")
-    texts = list(inputs)
-    for position, text in enumerate(texts):
-        if not isinstance(text, str):
-            raise TypeError(f"inputs[{position}] is a {type(text).__name__}, not a text")
-    return texts
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Model:

@@ -49,7 +49,7 @@ from fewtune.types import (
     Suspect,
 )
 
-_PARITY_TEXTS = 32
+_PARITY_INPUTS = 32
 _PARITY_TOLERANCE = 1e-4
 # Share of the budget that the learning curve may take.
 _CURVE_SHARE = 0.1
@@ -64,6 +64,9 @@ _LIBRARIES = (
     "transformers",
     "lightning",
     "peft",
+    "timm",
+    "torchvision",
+    "Pillow",
 )
 
 
@@ -92,7 +95,7 @@ def fit(
     started = time.monotonic()
     out = out or default_out(recipe)
     check_free(out, overwrite=overwrite)
-    task = catalog.find_task(recipe.task)
+    task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     tuners = catalog.find_tuners(recipe, task)
     dataset, test, findings = _read_and_check(task, recipe, source)
     threads = recipe.threads or usable_cores()
@@ -126,7 +129,7 @@ def fit(
             recipe_toml=write_recipe(resolved),
             private=_with_report(manifest, _private(dataset, test, tested, climbed, suspects), out.name),
         )
-        _check_parity(built, dataset, fitted, threads)
+        _check_parity(built, task, dataset, fitted, threads)
         publish(built, out, overwrite=overwrite)
         shutil.rmtree(run.work, ignore_errors=True)
     return FitResult(
@@ -156,9 +159,9 @@ def check(recipe: Recipe, *, source: Any = None) -> tuple[Dataset, list[Finding]
     Raises:
         UserError: the data cannot be read at all.
     """
-    task = catalog.find_task(recipe.task)
+    task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     dataset, test = _read(task, recipe, source)
-    return dataset, [*task.check(dataset, test), *_check_model(recipe, dataset)]
+    return dataset, [*task.check(dataset, test), *_check_model(task, recipe, dataset)]
 
 
 def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = None) -> Advice:
@@ -180,7 +183,7 @@ def default_out(recipe: Recipe) -> Path:
 
 def _read_and_check(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | None, list[Finding]]:
     dataset, test = _read(task, recipe, source)
-    findings = [*task.check(dataset, test), *_check_model(recipe, dataset)]
+    findings = [*task.check(dataset, test), *_check_model(task, recipe, dataset)]
     for finding in findings:
         if finding.level == "error":
             raise DataError(finding.what, where=", ".join(finding.places), how=finding.how)
@@ -194,10 +197,12 @@ def _read(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | N
     return dataset, task.read(recipe.test, recipe, "evaluate") if recipe.test else None
 
 
-def _check_model(recipe: Recipe, dataset: Dataset) -> list[Finding]:
+def _check_model(task: Task, recipe: Recipe, dataset: Dataset) -> list[Finding]:
     if recipe.model == "auto":
         return []
-    info = catalog.find_encoder(recipe.model).info
+    info = catalog.find_backbone(recipe.model, task).info
+    if info.task != "text":
+        return []
     return check_language([example.input for example in dataset], info.languages, info.name)
 
 
@@ -465,12 +470,12 @@ def _json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows).encode("utf-8", "surrogatepass")
 
 
-def _check_parity(built: Path, dataset: Dataset, fitted: Fitted, threads: int) -> None:
+def _check_parity(built: Path, task: Task, dataset: Dataset, fitted: Fitted, threads: int) -> None:
     """The written bundle must answer as the tuner does."""
-    step = max(1, len(dataset) // _PARITY_TEXTS)
-    texts = [example.input for example in dataset.examples[::step]] + ["", " ", "😀", "a"]
+    step = max(1, len(dataset) // _PARITY_INPUTS)
+    inputs = [*(example.input for example in dataset.examples[::step]), *task.odd_inputs]
     _, runtime = open_bundle(built, threads=threads)
-    gap = np.abs(np.exp(runtime.log_probs(texts)) - np.exp(fitted.reference(texts))).max()
+    gap = np.abs(np.exp(runtime.log_probs(inputs)) - np.exp(fitted.reference(inputs))).max()
     if not gap <= _PARITY_TOLERANCE:
         raise InternalError(
             f"The written bundle's probabilities differ from the tuned model's by up to {gap:.2g}.", where=str(built)

@@ -459,6 +459,7 @@ class Graph:
         file: name inside the bundle.
         inputs, outputs: name to a description of type, shape and meaning.
         tokenizer: name of the file that makes tokens for it.
+        preprocess: name of the file that says how pictures are prepared for it; empty where it reads none.
         weight: what its log probabilities count where several graphs are blended.
     """
 
@@ -467,4 +468,5 @@ class Graph:
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
     tokenizer: str = "tokenizer.json"
+    preprocess: str = ""
     weight: float = 1.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from fewtune.data.duplicates import matches_across, normalise
 from fewtune.data.language import main_languages
@@ -31,15 +31,20 @@ def check_text_classification(dataset: Dataset, test: Dataset | None = None, *, 
     findings = [
         *_same_text_two_labels(dataset),
         *_duplicates(dataset),
-        *_small_classes(dataset),
-        *_imbalance(dataset),
-        *_labels_alike(dataset),
+        *find_small_classes(dataset),
+        *find_imbalance(dataset),
+        *find_labels_alike(dataset),
         *_long_texts(dataset, max_tokens),
         *_markup(dataset),
         *_languages(dataset),
     ]
     if test is not None:
-        findings += [*_leakage(dataset, test), *_unseen_labels(dataset, test)]
+        findings += [*_leakage(dataset, test), *find_unseen_labels(dataset, test)]
+    return by_severity(findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Worst first."""
     return sorted(findings, key=lambda finding: _ORDER[finding.level])
 
 
@@ -78,7 +83,7 @@ def _same_text_two_labels(dataset: Dataset) -> Iterator[Finding]:
             "same-text-two-labels",
             f"{_texts(len(clashes))} stand under several labels, such as {labels}.",
             "Decide for one label, and delete the other rows.",
-            _places(example for some in clashes for example in some),
+            places_of(example for some in clashes for example in some),
             sum(map(len, clashes)),
         )
 
@@ -93,12 +98,13 @@ def _duplicates(dataset: Dataset) -> Iterator[Finding]:
             f"{_texts(len(same))} occur more than once ({extra} repeats).",
             "Nothing need be done: repeats are never split between training and validation. Delete them if they are "
             "mistakes.",
-            _places(example for some in same for example in some),
+            places_of(example for some in same for example in some),
             extra,
         )
 
 
-def _small_classes(dataset: Dataset) -> Iterator[Finding]:
+def find_small_classes(dataset: Dataset) -> Iterator[Finding]:
+    """Classes of one example, and of few."""
     counts = Counter(example.target for example in dataset)
     single = sorted(label for label, count in counts.items() if count == 1)
     few = sorted(label for label, count in counts.items() if 1 < count < _FEW)
@@ -108,7 +114,7 @@ def _small_classes(dataset: Dataset) -> Iterator[Finding]:
             "class-with-one-example",
             f"{_named(single)} {'has' if len(single) == 1 else 'have'} one example only.",
             "Add a few examples, or merge the class into another: what one example teaches cannot be tested.",
-            _places(example for example in dataset if example.target in set(single)),
+            places_of(example for example in dataset if example.target in set(single)),
             len(single),
         )
     if few:
@@ -121,7 +127,8 @@ def _small_classes(dataset: Dataset) -> Iterator[Finding]:
         )
 
 
-def _imbalance(dataset: Dataset) -> Iterator[Finding]:
+def find_imbalance(dataset: Dataset) -> Iterator[Finding]:
+    """Classes of very unlike size."""
     counts = Counter(example.target for example in dataset).most_common()
     (largest, most), (smallest, least) = counts[0], counts[-1]
     if least and most >= _IMBALANCE * least and most >= 20:
@@ -133,7 +140,8 @@ def _imbalance(dataset: Dataset) -> Iterator[Finding]:
         )
 
 
-def _labels_alike(dataset: Dataset) -> Iterator[Finding]:
+def find_labels_alike(dataset: Dataset) -> Iterator[Finding]:
+    """Labels that differ in case or spaces only."""
     alike: dict[str, list[str]] = defaultdict(list)
     for label in dataset.labels:
         alike["".join(label.casefold().split())].append(label)
@@ -144,7 +152,7 @@ def _labels_alike(dataset: Dataset) -> Iterator[Finding]:
                 "labels-alike",
                 f"The labels {' and '.join(map(repr, labels))} differ in case or spaces only.",
                 "Write them the same way if they are one class.",
-                _places(example for example in dataset if example.target in labels[1:]),
+                places_of(example for example in dataset if example.target in labels[1:]),
                 len(labels),
             )
 
@@ -157,7 +165,7 @@ def _long_texts(dataset: Dataset, max_tokens: int) -> Iterator[Finding]:
             "text-too-long",
             f"{_texts(len(long))} are longer than the {max_tokens} tokens that a model reads; the rest is not seen.",
             "Put what decides first, or shorten the texts.",
-            _places(long),
+            places_of(long),
             len(long),
         )
 
@@ -178,7 +186,7 @@ def _markup(dataset: Dataset) -> Iterator[Finding]:
             "html-tags",
             f"{_texts(len(tagged))} hold HTML tags.",
             "Remove them if they say nothing about the class.",
-            _places(tagged),
+            places_of(tagged),
             len(tagged),
         )
     garbled = [example for example in dataset if "\ufffd" in example.input or "Ã©" in example.input]
@@ -188,7 +196,7 @@ def _markup(dataset: Dataset) -> Iterator[Finding]:
             "garbled-text",
             f"{_texts(len(garbled))} hold characters that were damaged by a wrong encoding.",
             "Export the data again as UTF-8.",
-            _places(garbled),
+            places_of(garbled),
             len(garbled),
         )
 
@@ -214,7 +222,8 @@ def _leakage(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
         )
 
 
-def _unseen_labels(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
+def find_unseen_labels(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
+    """Labels of the test data that the training data has not."""
     unseen = sorted(set(test.labels) - set(dataset.labels))
     if unseen:
         concerned = [example for example in test if example.target in set(unseen)]
@@ -223,12 +232,13 @@ def _unseen_labels(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
             "label-unseen-in-training",
             f"The test data has labels that the training data has not: {', '.join(map(repr, unseen[:5]))}.",
             f"Use the labels of the training data: {', '.join(map(repr, dataset.labels[:10]))}.",
-            _places(concerned),
+            places_of(concerned),
             len(concerned),
         )
 
 
-def _places(examples: Iterator[Example] | Sequence[Example]) -> tuple[str, ...]:
+def places_of(examples: Iterable[Example]) -> tuple[str, ...]:
+    """Where the first few stand."""
     return tuple(example.place for _, example in zip(range(_PLACES), examples, strict=False))
 
 

@@ -7,13 +7,18 @@ from pathlib import Path
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError
+from fewtune.runtime.classification import ClassifierRuntime
+from fewtune.runtime.image_classification import ImageClassifierRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.threads import usable_cores
 
-_RUNTIMES = {"text-classification": TextClassifierRuntime}
+_RUNTIMES: dict[str, type[ClassifierRuntime]] = {
+    "text-classification": TextClassifierRuntime,
+    "image-classification": ImageClassifierRuntime,
+}
 
 
-def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, TextClassifierRuntime]:
+def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, ClassifierRuntime]:
     """Open a bundle for predictions.
 
     Args:
@@ -28,7 +33,7 @@ def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, TextClassi
     return manifest, open_runtime(folder, manifest, threads=threads)
 
 
-def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> TextClassifierRuntime:
+def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> ClassifierRuntime:
     """Open the graphs of a bundle that has been verified.
 
     Raises:

@@ -2,116 +2,58 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fewtune.data.check import check_text_classification
-from fewtune.data.columns import check_labels, find_columns, to_dataset, to_inputs
+from fewtune.data.columns import check_labels, find_columns, to_dataset
 from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.read import read_table
-from fewtune.data.split import choose_resampling
-from fewtune.errors import DataError
-from fewtune.evaluate.answers import classifier_rules
-from fewtune.evaluate.metrics import classification_scores
-from fewtune.interfaces import Fitted, Purpose, RunContext, Task, Trial
-from fewtune.label.issues import can_be_found, suspects
+from fewtune.interfaces import Fitted, Inputs, Purpose, RunContext
 from fewtune.recipe import Recipe
 from fewtune.runtime.text_graph import TextGraph
-from fewtune.types import AnswerRules, Dataset, Finding, FloatArray, IntArray, Resampling, Scores, Suspect
-
-# Among more texts than these, encoding all of them to find the neighbours of some takes too long.
-_MOST_NEIGHBOURS = 5_000
+from fewtune.tasks.classification import Classification
+from fewtune.types import Dataset, Finding, FloatArray, IntArray
 
 
-class TextClassification(Task):
+class TextClassification(Classification):
     """Sorts texts into classes."""
 
     name = "text-classification"
-    primary_metric = "accuracy"
+    reads = "text"
+    odd_inputs = ("", " ", "😀", "a")
+
+    def recognises(self, source: Any) -> bool:
+        """Texts are what everything is that no other task takes for its own."""
+        del source
+        return False
 
     def read(self, source: Any, recipe: Recipe, purpose: Purpose) -> Dataset:
         """Read a table, find its columns, and make examples of its rows."""
         table = read_table(source)
-        columns = find_columns(
-            table, text=recipe.text, label=recipe.label, group=recipe.group, need_label=purpose != "predict"
-        )
-        if purpose == "predict":
-            return to_inputs(table, columns)
+        columns = find_columns(table, text=recipe.text, label=recipe.label, group=recipe.group)
         if purpose == "fit":
             check_labels(table, columns)
         return to_dataset(table, columns)
+
+    def inputs(self, source: Any, recipe: Recipe) -> Inputs:
+        """The texts of every row; an empty one stays, so that predictions line up with rows."""
+        table = read_table(source)
+        columns = find_columns(table, text=recipe.text, need_label=False)
+        return Inputs(table, tuple(table.column(columns.text)), (*table.notes, *columns.notes))
 
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
         """What is wrong with the data, worst first."""
         return check_text_classification(dataset, test)
 
-    def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
-        """Stratified folds that keep near-duplicates and the user's groups together."""
-        targets = self.targets(dataset, dataset.labels)
-        return choose_resampling(targets, self.groups(dataset), partial(run.generator, "folds"))
+    def same(self, inputs: Sequence[str]) -> IntArray:
+        """(n,) group indices of near-duplicate texts."""
+        return duplicate_groups(inputs)
 
-    def groups(self, dataset: Dataset) -> IntArray:
-        """(n,) group indices: of near-duplicate texts, joined with the user's groups."""
-        same = duplicate_groups([example.input for example in dataset])
-        named: dict[str, int] = {}
-        for i, example in enumerate(dataset):
-            if example.group is None:
-                continue
-            first = named.setdefault(example.group, int(same[i]))
-            if first != same[i]:
-                same[same == same[i]] = first
-        return np.unique(same, return_inverse=True)[1].astype(np.int64)
-
-    def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
-        """(n,) class indices.
-
-        Raises:
-            DataError: an example has a label that is not among `labels`.
-        """
-        index = {label: number for number, label in enumerate(labels)}
-        for example in dataset:
-            if example.target not in index:
-                raise DataError(
-                    f"The label {example.target!r} is not one of the model's.",
-                    where=example.place,
-                    how=f"The model knows: {', '.join(map(repr, labels[:20]))}.",
-                )
-        return np.array([index[example.target] for example in dataset], dtype=np.int64)
-
-    def score(
-        self,
-        dataset: Dataset,
-        labels: tuple[str, ...],
-        log_probs: FloatArray,
-        groups: IntArray,
-        *,
-        how: str,
-        optimism: dict[str, float] | None = None,
-        out_of_fold: bool = False,
-    ) -> Scores:
-        """Accuracy, precision, recall, F1, log loss and calibration error, with intervals."""
-        targets = self.targets(dataset, labels)
-        return classification_scores(
-            targets, log_probs, labels, groups, how=how, optimism=optimism, out_of_fold=out_of_fold
-        )
-
-    def answer_rules(self, dataset: Dataset, trial: Trial, groups: IntArray, run: RunContext) -> AnswerRules:
-        """When an answer is unsure, and which labels are possible."""
-        targets = self.targets(dataset, dataset.labels)
-        return classifier_rules(targets, trial.log_probs, trial.similarity, groups, run.generator("answer rules"))
-
-    def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...] | None:
-        """Examples whose label looks wrong; None where what finds them is not installed."""
-        if not can_be_found():
+    def vectors(self, dataset: Dataset, fitted: Fitted, run: RunContext) -> FloatArray | None:
+        """(n, width) features by the first graph that has some."""
+        graph = next((graph for graph in fitted.contracts if "features" in graph.outputs), None)
+        if graph is None:
             return None
-
-        def features() -> FloatArray | None:
-            graph = next((graph for graph in fitted.contracts if "features" in graph.outputs), None)
-            if graph is None or len(dataset) > _MOST_NEIGHBOURS:
-                return None
-            opened = TextGraph(fitted.graphs[graph.file], fitted.assets[graph.tokenizer], threads=run.threads)
-            return opened.run([example.input for example in dataset], "features")
-
-        return suspects(dataset, self.targets(dataset, dataset.labels), trial.log_probs, features)
+        opened = TextGraph(fitted.graphs[graph.file], fitted.assets[graph.tokenizer], threads=run.threads)
+        return opened.run([example.input for example in dataset], "features")

@@ -50,7 +50,7 @@ class BlendTuner(Tuner):
     """Makes a blend again that a recipe describes; a new one is found by the ladder."""
 
     name = "blend"
-    tasks = ("text-classification",)
+    tasks = ("text-classification", "image-classification")
     settings = {"members": "method, model, weight and settings of each member", "temperature": TEMPERATURE_HELP}
 
     def __init__(self, tuners: Sequence[Tuner]) -> None:
@@ -195,7 +195,8 @@ def _numbered(fitted: Fitted, number: int, weight: float) -> Fitted:
                 name(contract.file),
                 contract.inputs,
                 contract.outputs,
-                tokenizer=name(contract.tokenizer),
+                tokenizer=name(contract.tokenizer) if contract.tokenizer else "",
+                preprocess=name(contract.preprocess) if contract.preprocess else "",
                 weight=weight,
             )
             for contract in fitted.contracts

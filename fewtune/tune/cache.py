@@ -26,8 +26,14 @@ _KEY_BYTES = 16
 class TrunkCache:
     """What a frozen trunk made of texts, on disk."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        """Keep what `fingerprint` computes under `folder`, which is made when the first is written."""
+    def __init__(self, folder: Path, fingerprint: str, *, chunk: int = _CHUNK) -> None:
+        """Keep what `fingerprint` computes under `folder`, which is made when the first is written.
+
+        Args:
+            folder, fingerprint: where, and of what.
+            chunk: how many texts are computed and written together at most.
+        """
+        self._chunk = chunk
         self._folder = folder / fingerprint[:48]
         self._known: dict[bytes, FloatArray] = {}
         self._read = 0
@@ -77,7 +83,7 @@ class TrunkCache:
         missing = list({key: text for key, text in zip(keys, texts, strict=True) if key not in known}.items())
         if missing:
             with progress.step(name, total=len(missing)) as step:
-                for chunk in _chunks(missing):
+                for chunk in _chunks(missing, self._chunk):
                     self._write([key for key, _ in chunk], compute([text for _, text in chunk], step))
             known = self._load()
         return [known[key] for key in keys]
@@ -108,12 +114,12 @@ class TrunkCache:
             os.replace(partial, final)
 
 
-def _chunks(missing: Sequence[tuple[bytes, str]]) -> Iterator[list[tuple[bytes, str]]]:
+def _chunks(missing: Sequence[tuple[bytes, str]], most: int) -> Iterator[list[tuple[bytes, str]]]:
     """Texts that are computed together, few where they are long: each token may be a row."""
     chunk: list[tuple[bytes, str]] = []
     characters = 0
     for key, text in missing:
-        if chunk and (len(chunk) == _CHUNK or characters + len(text) > _CHUNK_CHARACTERS):
+        if chunk and (len(chunk) == most or characters + len(text) > _CHUNK_CHARACTERS):
             yield chunk
             chunk, characters = [], 0
         chunk.append((key, text))

@@ -1,0 +1,200 @@
+"""One picture: opened safely, upright, as 8-bit RGB, the same way in training and in a bundle.
+
+What decides the pixels is here alone: EXIF orientation, the first frame of an animation, transparency
+on white, 16-bit grey brought down to 8, CMYK and palettes to RGB.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fewtune.errors import DataError
+from fewtune.types import FloatArray
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif"))
+MAX_PIXELS = 100_000_000
+_MAX_BYTES = 200_000_000
+# Side of the grey thumbnail that near-duplicates are told by.
+_THUMBNAIL = 24
+_SIXTEEN_BIT = frozenset(("I", "I;16", "I;16B", "I;16L"))
+_ORIENTATION = 0x0112
+
+
+@dataclass(frozen=True, slots=True)
+class PictureFacts:
+    """What `check` and the search for duplicates want to know of a picture.
+
+    Attributes:
+        sha256: of the file; empty where it cannot be read.
+        error: why it cannot be used; empty where it can.
+        width, height: in pixels, as stored.
+        mode: as Pillow names it, e.g. "RGB", "CMYK", "I;16".
+        frames: more than 1: an animation, or pages.
+        rotated: whether EXIF says that it is to be turned or mirrored.
+        transparent: whether it has an alpha channel.
+        thumbnail: (24 * 24,) grey values without their mean, of length 1; empty for a picture of one colour.
+    """
+
+    sha256: str
+    error: str = ""
+    width: int = 0
+    height: int = 0
+    mode: str = ""
+    frames: int = 1
+    rotated: bool = False
+    transparent: bool = False
+    thumbnail: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+
+
+def is_picture_name(name: str) -> bool:
+    """Whether a file's ending is that of a picture."""
+    return Path(name).suffix.lower() in SUFFIXES
+
+
+def open_picture(source: Any, *, about_px: int = 0) -> Image:
+    """An upright RGB picture.
+
+    Args:
+        source: a path, or a picture that Pillow has opened.
+        about_px: the size that is needed; a JPEG may then be decoded at a fraction of its own, but at twice this.
+
+    Raises:
+        DataError: the file is missing, no picture, damaged or too large.
+    """
+    from PIL import Image
+
+    if isinstance(source, Image.Image):
+        return _as_rgb(source)
+    return _decode(_read(source), str(source), about_px)
+
+
+def picture_sha256(path: Any) -> str:
+    """sha256 of a picture's file in hexadecimal. Raises DataError where it cannot be read."""
+    return hashlib.sha256(_read(path)).hexdigest()
+
+
+def facts(path: str) -> PictureFacts:
+    """Decode a picture and look at it; remembered for as long as the file stays the same."""
+    try:
+        state = Path(path).stat()
+    except OSError:
+        return PictureFacts("", "There is no such file.")
+    return _facts(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=100_000)
+def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
+    del size, modified_ns
+    try:
+        content = _read(path)
+    except DataError as error:
+        return PictureFacts("", error.what)
+    sha256 = hashlib.sha256(content).hexdigest()
+    try:
+        with _opened(content, path) as stored:
+            width, height = stored.size
+            mode, frames = stored.mode, int(getattr(stored, "n_frames", 1))
+            rotated = stored.getexif().get(_ORIENTATION, 1) != 1
+            transparent = stored.has_transparency_data
+        thumbnail = _thumbnail(_decode(content, path, _THUMBNAIL))
+        return PictureFacts(sha256, "", width, height, mode, frames, rotated, transparent, thumbnail)
+    except DataError as error:
+        return PictureFacts(sha256, error.what)
+
+
+def _read(path: Any) -> bytes:
+    file = Path(path)
+    try:
+        if file.stat().st_size > _MAX_BYTES:
+            raise DataError(
+                f"The file has {file.stat().st_size / 1e6:.0f} MB; the limit is {_MAX_BYTES / 1e6:.0f} MB.",
+                where=str(path),
+                how="Save the picture smaller, or as JPEG.",
+            )
+        return file.read_bytes()
+    except FileNotFoundError:
+        raise DataError("There is no such file.", where=str(path), how="Check the path.") from None
+    except OSError as error:
+        raise DataError(f"The file cannot be read: {error.strerror or error}.", where=str(path)) from None
+
+
+def _decode(content: bytes, where: str, about_px: int) -> Image:
+    with _opened(content, where) as stored:
+        try:
+            if about_px:
+                stored.draft("RGB", (2 * about_px, 2 * about_px))
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return _as_rgb(stored)
+        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+            raise DataError(
+                f"The picture is damaged ({error}).", where=where, how="Copy it again from where it is whole."
+            ) from None
+
+
+def _opened(content: bytes, where: str) -> Image:
+    """The picture with its header read; refuses what would fill the memory before a pixel is decoded."""
+    from PIL import Image
+
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns from about 90 million pixels on; the limit here is below the one it stops at.
+            warnings.simplefilter("ignore")
+            stored = Image.open(io.BytesIO(content))
+    except Image.DecompressionBombError:
+        raise _too_large(where) from None
+    except Exception as error:
+        why = "it is empty" if not content else type(error).__name__
+        raise DataError(
+            f"This is not a picture that can be read ({why}).",
+            where=where,
+            how="Save it as JPEG or PNG, or take it out of the data.",
+        ) from None
+    if stored.width * stored.height > MAX_PIXELS:
+        raise _too_large(where, f"{stored.width} x {stored.height} pixels; ")
+    return stored
+
+
+def _too_large(where: str, size: str = "") -> DataError:
+    return DataError(
+        f"The picture is too large ({size}the limit is {MAX_PIXELS / 1e6:.0f} million pixels).",
+        where=where,
+        how="Save it smaller: nothing above a few hundred pixels a side is looked at.",
+    )
+
+
+def _as_rgb(stored: Image) -> Image:
+    from PIL import Image, ImageOps
+
+    upright = ImageOps.exif_transpose(stored)
+    if upright.mode in _SIXTEEN_BIT or upright.mode == "F":
+        upright = Image.fromarray(_eight_bit(np.asarray(upright, np.float64)))
+    if upright.has_transparency_data:
+        layered = upright.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
+    return upright.convert("RGB")
+
+
+def _eight_bit(values: np.ndarray) -> np.ndarray:
+    """16-bit grey keeps its eight upper bits; values that are 8-bit already stay."""
+    scale = 1 if values.max(initial=0) <= 255 else 257
+    return np.clip(np.nan_to_num(values) / scale, 0, 255).astype(np.uint8)
+
+
+def _thumbnail(picture: Image) -> FloatArray:
+    small = picture.convert("L").resize((_THUMBNAIL, _THUMBNAIL), resample=2, reducing_gap=3.0)
+    values = np.asarray(small, np.float32).ravel()
+    values = values - values.mean()
+    length = float(np.linalg.norm(values))
+    return values / length if length > 1.0 * _THUMBNAIL else np.zeros(0, np.float32)
