@@ -133,7 +133,7 @@ def _kinds(seen: Seen) -> Iterator[Finding]:
         yield Finding(
             "info",
             "picture-sizes",
-            f"The shorter sides have {sides.min()} to {sides.max()} pixels, half of them at least {np.median(sides):.0f}.",
+            f"The shorter sides have {sides.min()} to {sides.max()} pixels, median {np.median(sides):.0f}.",
             "Nothing need be done.",
         )
 

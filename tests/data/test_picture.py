@@ -1,0 +1,128 @@
+"""Pictures of every kind become upright RGB, or are refused in words."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from fewtune.data.picture import facts, open_picture
+from fewtune.data.picture_duplicates import picture_groups, picture_matches
+from fewtune.errors import DataError
+from tests.pictures import draw, odd_pictures
+
+
+def bomb(path: Path, side: int) -> Path:
+    """A PNG that says it is large, and holds nothing."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    body = chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
+    return path
+
+
+def test_every_odd_kind_becomes_rgb(tmp_path: Path) -> None:
+    for name, path in odd_pictures(tmp_path):
+        picture = open_picture(path)
+        assert picture.mode == "RGB", name
+        assert facts(str(path)).error == "", name
+
+
+def test_what_is_odd_is_known(tmp_path: Path) -> None:
+    known = {name: facts(str(path)) for name, path in odd_pictures(tmp_path)}
+    assert known["cmyk"].mode == "CMYK"
+    assert known["16-bit"].mode.startswith("I")
+    assert known["animated"].frames == 2
+    assert known["alpha"].transparent
+    assert known["alpha-palette"].transparent
+    assert known["rotated"].rotated
+    assert not known["grey"].rotated
+
+
+def test_pictures_are_turned_upright(tmp_path: Path) -> None:
+    picture = Image.new("RGB", (40, 20), "white")
+    picture.paste("red", (0, 0, 20, 20))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned a quarter to the right
+    picture.save(tmp_path / "a.png", exif=exif)
+    upright = open_picture(tmp_path / "a.png")
+    assert upright.size == (20, 40)
+    assert upright.getpixel((10, 5)) == (255, 0, 0)
+
+
+def test_sixteen_bits_keep_their_upper_half(tmp_path: Path) -> None:
+    values = np.linspace(0, 65535, 64).astype(np.uint16).reshape(8, 8)
+    Image.fromarray(values).save(tmp_path / "a.png")
+    read = np.asarray(open_picture(tmp_path / "a.png"))[..., 0]
+    assert np.abs(read.astype(int) - (values / 257).astype(int)).max() <= 1
+
+
+def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
+    Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
+    assert np.asarray(open_picture(tmp_path / "a.png")).min() == 255
+
+
+@pytest.mark.parametrize("side", [10_001, 20_000, 60_000])
+def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path, side: int) -> None:
+    with pytest.raises(DataError, match="too large"):
+        open_picture(bomb(tmp_path / "a.png", side))
+
+
+def test_a_truncated_picture_is_refused(tmp_path: Path) -> None:
+    draw("disc", 1, 300).save(tmp_path / "a.jpg")
+    content = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "a.jpg").write_bytes(content[: len(content) // 2])
+    with pytest.raises(DataError, match="damaged"):
+        open_picture(tmp_path / "a.jpg")
+    assert "damaged" in facts(str(tmp_path / "a.jpg")).error
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"GIF89a", b"\xff\xd8\xff"])
+def test_what_is_no_picture_is_refused(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError):
+        open_picture(tmp_path / "a.jpg")
+    assert facts(str(tmp_path / "a.jpg")).error
+
+
+def test_a_missing_picture_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no such file"):
+        open_picture(tmp_path / "a.jpg")
+    assert facts(str(tmp_path / "a.jpg")).error == "There is no such file."
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(position=st.integers(0, 10_000), value=st.integers(0, 255), suffix=st.sampled_from(["png", "jpg", "gif", "webp"]))
+def test_a_damaged_byte_gives_a_picture_or_a_message(tmp_path: Path, position: int, value: int, suffix: str) -> None:
+    path = tmp_path / f"a.{suffix}"
+    draw("disc", 1).save(path)
+    content = bytearray(path.read_bytes())
+    content[position % len(content)] = value
+    path.write_bytes(bytes(content))
+    try:
+        assert open_picture(path, about_px=32).mode == "RGB"
+    except DataError as error:
+        assert error.how
+
+
+def test_near_duplicates_share_a_group(tmp_path: Path) -> None:
+    picture = draw("disc", 3, 120)
+    picture.save(tmp_path / "a.png")
+    picture.save(tmp_path / "b.jpg", quality=70)
+    picture.resize((90, 90)).save(tmp_path / "c.png")
+    (tmp_path / "d.png").write_bytes((tmp_path / "a.png").read_bytes())
+    draw("lines", 3, 120).save(tmp_path / "e.png")
+    Image.new("RGB", (50, 50), "white").save(tmp_path / "f.png")
+    Image.new("RGB", (60, 60), "black").save(tmp_path / "g.png")
+    paths = [str(tmp_path / name) for name in ("a.png", "b.jpg", "c.png", "d.png", "e.png", "f.png", "g.png", "none.png")]
+    assert picture_groups(paths).tolist() == [0, 0, 0, 0, 1, 2, 3, 4]
+    assert picture_matches(paths[:1], paths[4:5] + paths[1:2]) == [(0, 1)]

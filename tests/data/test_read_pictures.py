@@ -1,0 +1,144 @@
+"""Class folders, listings, zips and lists of pictures."""
+
+from __future__ import annotations
+
+import zipfile
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fewtune import catalog
+from fewtune.data.read import zip_file
+from fewtune.data.read.pictures import holds_pictures, read_pictures
+from fewtune.errors import DataError
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset
+from tests.pictures import class_folders, draw
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return class_folders(tmp_path / "shapes", 3)
+
+
+def read(source: object) -> Dataset:
+    task = catalog.find_task("auto", source)
+    assert task.name == "image-classification"
+    return task.read(source, Recipe(), "fit")
+
+
+def listing(folder: Path) -> Path:
+    path = folder / "list.csv"
+    rows = [f"{p.relative_to(folder).as_posix()},{p.parent.name},{p.stem}" for p in sorted(folder.glob("*/*.png"))]
+    path.write_text("\n".join(["photo,label,group", *rows]))
+    return path
+
+
+def zipped(folder: Path, path: Path, *, inside: str = "") -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(folder.rglob("*")):
+            if file.is_file():
+                archive.write(file, f"{inside}{file.relative_to(folder).as_posix()}")
+    return path
+
+
+def test_class_folders(folder: Path) -> None:
+    dataset = read(str(folder))
+    assert dataset.labels == ("disc", "lines")
+    assert len(dataset) == 6
+    assert dataset.examples[0].place == "disc/000.png"
+
+
+def test_what_stands_in_a_class_folder_is_not_dropped(folder: Path) -> None:
+    (folder / "disc" / "notes.doc").write_text("no picture")
+    (folder / "disc" / ".hidden").write_text("")
+    (folder / "empty").mkdir()
+    dataset = read(str(folder))
+    assert len(dataset) == 7
+    assert any("'empty'" in note for note in dataset.notes)
+
+
+def test_a_listing_is_relative_to_itself_and_has_groups(folder: Path, tmp_path: Path) -> None:
+    dataset = read(str(listing(folder)))
+    assert len(dataset) == 6
+    assert dataset.examples[0].group == "000"
+    assert Path(dataset.examples[0].input).is_file()
+    assert dataset.examples[0].place == "list.csv:2"
+
+
+@pytest.mark.parametrize("inside", ["", "top/"])
+def test_a_zip_of_either(folder: Path, tmp_path: Path, inside: str) -> None:
+    plain = read(str(folder))
+    of_folders = read(str(zipped(folder, tmp_path / "a.zip", inside=inside)))
+    assert of_folders.sha256 == plain.sha256
+    listing(folder)
+    of_listing = read(str(zipped(folder, tmp_path / "b.zip", inside=inside)))
+    assert of_listing.labels == plain.labels
+    assert of_listing.source == "b.zip"
+
+
+def test_pairs_and_globs(folder: Path) -> None:
+    pairs = [(path, path.parent.name) for path in sorted(folder.glob("*/*.png"))]
+    assert read(pairs).sha256 == read(str(folder)).sha256
+    assert len(read_pictures(str(folder / "disc" / "*.png")).paths) == 3
+    assert read_pictures(str(folder / "disc")).table.columns == ("path",)
+    assert read_pictures(str(folder / "disc" / "000.png")).table.rows == (("000.png",),)
+
+
+def test_the_digest_is_over_contents(folder: Path, tmp_path: Path) -> None:
+    before = read(str(folder)).sha256
+    draw("disc", 77).save(folder / "disc" / "000.png")
+    assert read(str(folder)).sha256 != before
+
+
+def test_texts_stay_texts(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("text,label\nsee photo.jpg for it,a\nhello,b\n")
+    for source in (str(tmp_path / "a.csv"), [("hello", "a"), ("bye", "b")], str(tmp_path / "none.csv"), "-", 3):
+        assert not holds_pictures(source)
+
+
+@pytest.mark.parametrize("source", ["none.zip", "none/*.png", "none"])
+def test_nothing_there_is_said(tmp_path: Path, source: str) -> None:
+    with pytest.raises(DataError):
+        read_pictures(str(tmp_path / source))
+
+
+def test_pictures_without_labels_are_refused(folder: Path) -> None:
+    with pytest.raises(DataError, match="no labels"):
+        read(str(folder / "disc"))
+
+
+@pytest.mark.parametrize("name", ["../out.png", "/out.png", "a/../../out.png", "c:\\out.png", "a\\..\\out.png"])
+def test_no_name_leads_out_of_a_zip(tmp_path: Path, name: str) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, b"x")
+    with pytest.raises(DataError, match="leads out"):
+        read_pictures(str(tmp_path / "a.zip"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.zip"]
+
+
+@given(name=st.text(min_size=1, max_size=30))
+def test_what_is_inside_stays_inside(name: str) -> None:
+    if zip_file._is_inside(name):
+        assert Path("/root-of-zip", name).resolve().is_relative_to("/root-of-zip")
+
+
+def test_a_zip_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a/a.png", b"\0" * 20_000_000)
+    with pytest.raises(DataError, match="grows"):
+        read_pictures(str(tmp_path / "a.zip"))
+    monkeypatch.setattr(zip_file, "_MOST_BYTES", 1000)
+    with pytest.raises(DataError, match="larger"):
+        read_pictures(str(tmp_path / "a.zip"))
+    monkeypatch.setattr(zip_file, "_MOST_FILES", 0)
+    with pytest.raises(DataError, match="files"):
+        read_pictures(str(tmp_path / "a.zip"))
+
+
+def test_a_zip_that_is_none_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"PK nothing")
+    with pytest.raises(DataError, match="cannot be unpacked"):
+        read_pictures(str(tmp_path / "a.zip"))

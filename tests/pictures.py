@@ -1,0 +1,66 @@
+"""Pictures that tests draw themselves: two kinds that any network tells apart, and every odd kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from fewtune.backbones.vision import EfficientNetLite0
+
+needs_network = pytest.mark.skipif(not EfficientNetLite0().info.installed, reason="needs the embedded network")
+
+
+def draw(kind: str, number: int, size_px: int = 64) -> Image.Image:
+    """A disc or a bar, its place, size and colours drawn by the number."""
+    generator = np.random.default_rng([number, len(kind)])
+    back, front = (tuple(int(value) for value in generator.integers(0, 256, 3)) for _ in range(2))
+    picture = Image.new("RGB", (size_px, size_px), back)
+    x, y = (int(value) for value in generator.integers(4, size_px // 3, 2))
+    pen = ImageDraw.Draw(picture)
+    if kind == "disc":
+        pen.ellipse((x, y, x + size_px // 2, y + size_px // 2), fill=front)
+    else:
+        for line in range(0, size_px, 12):
+            pen.line((line, 0, line + x, size_px), fill=front, width=4)
+    noise = generator.normal(0, 6, (size_px, size_px, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def class_folders(folder: Path, per_class: int = 6, *, start: int = 0) -> Path:
+    """A folder with `disc` and `lines`."""
+    for kind in ("disc", "lines"):
+        (folder / kind).mkdir(parents=True)
+        for number in range(start, start + per_class):
+            draw(kind, number).save(folder / kind / f"{number:03d}.png")
+    return folder
+
+
+def odd_pictures(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Pictures that are read all the same: name of the kind, and its file."""
+    base = draw("disc", 99, 80)
+    kinds = {
+        "cmyk": (base.convert("CMYK"), "jpg", {}),
+        "grey": (base.convert("L"), "png", {}),
+        "palette": (base.convert("P"), "png", {}),
+        "two-tone": (base.convert("1"), "png", {}),
+        "alpha": (base.convert("RGBA"), "png", {}),
+        "alpha-palette": (base.convert("P"), "png", {"transparency": 0}),
+        "16-bit": (Image.fromarray(np.asarray(base.convert("L"), np.uint16) * 257), "png", {}),
+        "one-pixel": (Image.new("RGB", (1, 1), "red"), "png", {}),
+        "thin": (Image.new("RGB", (1, 4000), "red"), "png", {}),
+        "animated": (base, "gif", {"save_all": True, "append_images": [draw("lines", 1, 80)]}),
+        "webp": (base, "webp", {}),
+    }
+    for name, (picture, suffix, options) in kinds.items():
+        path = folder / f"{name}.{suffix}"
+        picture.save(path, **options)
+        yield name, path
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    rotated = folder / "rotated.jpg"
+    base.save(rotated, exif=exif)
+    yield "rotated", rotated
