@@ -5,7 +5,7 @@
 
 Results are JSON lines under benchmarks/results/, each with the commit it was measured at; a measurement
 that is there already is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
-train.csv and test.csv.
+train.csv and test.csv, imgcls_<name> with train/<class> and test/<class>.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import coverage
 import curve
 import label_errors
 import peers
+import pictures
 import resume
 import scale
 import serve
@@ -42,6 +43,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "speed": speed.measurements,
     "scale": scale.measurements,
     "peers": peers.measurements,
+    "pictures": pictures.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
@@ -56,6 +58,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "speed": speed.table,
     "scale": scale.table,
     "peers": peers.table,
+    "pictures": pictures.table,
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,

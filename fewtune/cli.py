@@ -157,7 +157,7 @@ def evaluate(
     with _reporting(as_json) as console:
         from fewtune.bundle.manifest import scores_as_json
         from fewtune.model import load
-        from fewtune.terminal import TerminalProgress, in_words, show_scores
+        from fewtune.terminal import TerminalProgress, in_words, noun_of, show_scores
 
         model = load(bundle)
         evaluation = model.evaluate(data, text=text or "", label=label or "", progress=TerminalProgress(console))
@@ -167,7 +167,9 @@ def evaluate(
         for note in evaluation.notes:
             console.print(note, style="dim", highlight=False, markup=False)
         show_scores(console, evaluation.scores)
-        console.print(f"\n{in_words(evaluation.scores['accuracy'])}", style="bold", highlight=False)
+        console.print(
+            f"\n{in_words(evaluation.scores['accuracy'], noun_of(model.task))}", style="bold", highlight=False
+        )
 
 
 @app.command()

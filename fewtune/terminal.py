@@ -100,7 +100,7 @@ def show_fit(console: Console, result: FitResult) -> None:
     for left_out in result.left_out:
         console.print(f"[dim]not tried: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
     accuracy = result.scores["accuracy"]
-    console.print(f"\n[bold]{escape(in_words(accuracy))}[/]", highlight=False)
+    console.print(f"\n[bold]{escape(in_words(accuracy, noun_of(result.task)))}[/]", highlight=False)
     console.print(f"[dim]Accuracy {escape(result.scores.how)}.[/]", highlight=False)
     if result.learning_curve is not None:
         console.print(escape(result.learning_curve.words), highlight=False)
@@ -114,7 +114,8 @@ def show_fit(console: Console, result: FitResult) -> None:
             highlight=False,
         )
     console.print(f"\nBundle: [bold]{escape(str(result.bundle))}[/]  ({result.seconds:.0f} s)", highlight=False)
-    console.print(f"Next:   fewtune predict {escape(str(result.bundle))} NEW.csv", highlight=False)
+    new = "NEW.jpg" if noun_of(result.task) == "pictures" else "NEW.csv"
+    console.print(f"Next:   fewtune predict {escape(str(result.bundle))} {new}", highlight=False)
 
 
 def show_service(console: Console, url: str, names: Sequence[str]) -> None:
@@ -138,9 +139,14 @@ def show_scores(console: Console, scores: Scores) -> None:
     console.print(classes)
 
 
-def in_words(accuracy: Score) -> str:
+def noun_of(task: str) -> str:
+    """What a task's inputs are called."""
+    return "pictures" if task.startswith("image") else "texts"
+
+
+def in_words(accuracy: Score, noun: str = "texts") -> str:
     """Accuracy as a person would say it: so many of 100, between so many and so many."""
-    text = f"About {100 * accuracy.value:.0f} of 100 new texts right"
+    text = f"About {100 * accuracy.value:.0f} of 100 new {noun} right"
     if accuracy.low is None or accuracy.high is None:
         return f"{text}."
     return (

@@ -110,6 +110,12 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
             where="--format hf",
             how="Use --format onnx, or fit with the --method and --model of one of its members.",
         )
+    if manifest.task == "image-classification":
+        raise RecipeError(
+            "A bundle for pictures is not written in timm's layout: its batch norms are folded into its convolutions.",
+            where="--format hf",
+            how="Use --format onnx, which runs in any ONNX runtime.",
+        )
     if "pooling" not in manifest.backbone:
         raise RecipeError(
             f"A {manifest.method} model has no place in Transformers or sentence-transformers: it has no encoder.",

@@ -54,6 +54,25 @@ for graph in bundle["graphs"]:
 print(bundle["labels"][blended.argmax()])
 ```"""
 
+_PICTURE_SNIPPET = """```python
+import json
+
+import numpy as np
+import onnxruntime
+from PIL import Image, ImageOps
+
+bundle, seen = json.load(open("bundle.json", encoding="utf-8")), json.load(open("preprocess.json"))
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
+side, size = min(picture.size) * seen["crop"], (seen["size_px"],) * 2
+left, top = ((length - side) / 2 for length in picture.size)
+filter = Image.Resampling[seen["interpolation"].upper()]
+square = picture.resize(size, filter, box=(left, top, left + side, top + side))
+pixels = (np.asarray(square, np.float32) / 255 - np.float32(seen["mean"])) / np.float32(seen["std"])
+session = onnxruntime.InferenceSession("model.onnx")
+logits = session.run(["logits"], {"pixels": pixels.transpose(2, 0, 1)[None]})[0]
+print(bundle["labels"][logits.argmax()])
+```"""
+
 _SENTENCE_TRANSFORMERS_SNIPPET = """```python
 import json
 
@@ -72,13 +91,30 @@ def model_card(manifest: Manifest, name: str) -> str:
         manifest: all but the card's own entry.
         name: of the bundle.
     """
-    run = [
+    run = _run_pictures(manifest) if _noun(manifest) == "pictures" else _run_texts(manifest)
+    return _card(manifest, name, run, _files(manifest))
+
+
+def _run_texts(manifest: Manifest) -> list[str]:
+    return [
         "```bash\nfewtune predict . texts.csv        # adds the columns prediction and confidence\n```",
         '```python\nimport fewtune\n\nfewtune.load(".").predict(["Write a text here."])\n```',
         "Without fewtune, from this folder:",
         _SNIPPET if len(manifest.graphs) == 1 else _BLEND_SNIPPET,
     ]
-    return _card(manifest, name, run, _files(manifest))
+
+
+def _run_pictures(manifest: Manifest) -> list[str]:
+    run = [
+        "```bash\nfewtune predict . photos/        # a CSV of path, prediction and confidence\n```",
+        '```python\nimport fewtune\n\nfewtune.load(".").predict(["photos/new.jpg"])\n```',
+    ]
+    alone = ["Without fewtune, from this folder:", _PICTURE_SNIPPET] if len(manifest.graphs) == 1 else []
+    return run + alone
+
+
+def _noun(manifest: Manifest) -> str:
+    return "pictures" if manifest.task.startswith("image") else "texts"
 
 
 def sentence_transformers_card(manifest: Manifest, name: str) -> str:
@@ -102,7 +138,7 @@ def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
         "## Run it",
         *run,
         "## How good it is",
-        _in_words(manifest.scores),
+        _in_words(manifest.scores, _noun(manifest)),
         _scores_table(manifest.scores),
         _per_class_table(manifest),
         "## How it was made",
@@ -130,20 +166,23 @@ def escape(text: str) -> str:
 def _what(manifest: Manifest) -> str:
     labels = ", ".join(escape(label) for label in manifest.labels[:_MOST_NAMED])
     labels += ", ..." if len(manifest.labels) > _MOST_NAMED else ""
-    base = f", on the pretrained encoder {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
-    return f"Sorts texts into {len(manifest.labels)} classes ({labels}). Method: {escape(manifest.method)}{base}."
+    network = "encoder" if _noun(manifest) == "texts" else "network"
+    base = (
+        f", on the pretrained {network} {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
+    )
+    return f"Sorts {_noun(manifest)} into {len(manifest.labels)} classes ({labels}). Method: {escape(manifest.method)}{base}."
 
 
-def _in_words(scores: Mapping[str, Any]) -> str:
+def _in_words(scores: Mapping[str, Any], noun: str) -> str:
     measured = f"Measured {escape(scores['how'])}."
     accuracy = scores.get("accuracy")
     if accuracy is None or accuracy["value"] is None:
         return measured
-    words = f"About {100 * accuracy['value']:.0f} of 100 new texts of the same kind get the right class"
+    words = f"About {100 * accuracy['value']:.0f} of 100 new {noun} of the same kind get the right class"
     if accuracy["low"] is not None and accuracy["high"] is not None:
         low, high = 100 * accuracy["low"], 100 * accuracy["high"]
         words += f"; with {accuracy['level']:.0%} confidence between {low:.0f} and {high:.0f}"
-    return f"{words}. {measured} It stands on {accuracy['n']} texts that differ from each other."
+    return f"{words}. {measured} It stands on {accuracy['n']} {noun} that differ from each other."
 
 
 def _scores_table(scores: Mapping[str, Any]) -> str:
@@ -200,7 +239,7 @@ def _rungs_table(manifest: Manifest) -> str:
 def _limits(manifest: Manifest) -> str:
     tokens = manifest.backbone.get("max_tokens")
     lines = [
-        "- It answers with one of its classes whatever it is given; texts of another kind get an answer too.",
+        f"- It answers with one of its classes whatever it is given; {_noun(manifest)} of another kind get an answer too.",
         "- The scores hold for texts that come from where the training data came from.",
     ]
     if tokens:

@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("timm")
-import timm  # noqa: E402
-import torch  # noqa: E402
+import timm
+import torch
 
-from fewtune import catalog  # noqa: E402
-from fewtune.backbones.picture_network import from_timm  # noqa: E402
-from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from  # noqa: E402
-from fewtune.errors import RecipeError  # noqa: E402
-from fewtune.runtime.picture_graph import PictureGraph  # noqa: E402
-from tests.pictures import draw, needs_network  # noqa: E402
+from fewtune import catalog
+from fewtune.backbones.picture_network import from_timm
+from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.errors import RecipeError
+from fewtune.runtime.picture_graph import PictureGraph
+from tests.pictures import draw, needs_network
 
 
 def tiny_timm(folder: Path, name: str = "test_efficientnet") -> Path:
@@ -44,10 +44,8 @@ def tiny_transformers(folder: Path, kind: str) -> Path:
         )
         model: Any = transformers.ResNetForImageClassification(config)
     else:
-        config = transformers.ViTConfig(
-            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, image_size=32, patch_size=8,
-            id2label=labels,
-        )  # fmt: skip
+        sizes = {"hidden_size": 16, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
+        config = transformers.ViTConfig(**sizes, num_hidden_layers=1, num_attention_heads=2, id2label=labels)
         model = transformers.ViTForImageClassification(config)
     model.save_pretrained(folder)
     prepares = {
