@@ -43,6 +43,8 @@ ORDER = [
 HEAVY = (
     "jinja2",
     "torch",
+    "timm",
+    "torchvision",
     "transformers",
     "lightning",
     "peft",

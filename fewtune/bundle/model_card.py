@@ -170,7 +170,8 @@ def _what(manifest: Manifest) -> str:
     base = (
         f", on the pretrained {network} {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
     )
-    return f"Sorts {_noun(manifest)} into {len(manifest.labels)} classes ({labels}). Method: {escape(manifest.method)}{base}."
+    sorts = f"Sorts {_noun(manifest)} into {len(manifest.labels)} classes ({labels})."
+    return f"{sorts} Method: {escape(manifest.method)}{base}."
 
 
 def _in_words(scores: Mapping[str, Any], noun: str) -> str:
@@ -237,10 +238,10 @@ def _rungs_table(manifest: Manifest) -> str:
 
 
 def _limits(manifest: Manifest) -> str:
-    tokens = manifest.backbone.get("max_tokens")
+    tokens, noun = manifest.backbone.get("max_tokens"), _noun(manifest)
     lines = [
-        f"- It answers with one of its classes whatever it is given; {_noun(manifest)} of another kind get an answer too.",
-        "- The scores hold for texts that come from where the training data came from.",
+        f"- It answers with one of its classes whatever it is given; {noun} of another kind get an answer too.",
+        f"- The scores hold for {noun} that come from where the training data came from.",
     ]
     if tokens:
         lines.append(f"- It reads the first {tokens} tokens of a text.")

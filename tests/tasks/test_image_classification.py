@@ -48,7 +48,9 @@ def cli(*arguments: object) -> subprocess.CompletedProcess[str]:
 
 
 def fit_tiny(place: Path, out: Path, method: str, **options: Any) -> fewtune.Model:
-    return fewtune.fit(place / "shapes", model=str(place / "tiny"), method=method, out=out, budget="1h", threads=1, **options)
+    return fewtune.fit(
+        place / "shapes", model=str(place / "tiny"), method=method, out=out, budget="1h", threads=1, **options
+    )
 
 
 @needs_network
