@@ -132,9 +132,7 @@ def predict(
         inputs = model.read_inputs(source, text=text or "")
         for note in inputs.notes:
             console.print(note, style="dim", highlight=False, markup=False)
-        answers = model.answer(
-            inputs.values, max_error=max_error, coverage=sets, progress=TerminalProgress(console)
-        )
+        answers = model.answer(inputs.values, max_error=max_error, coverage=sets, progress=TerminalProgress(console))
         added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
         if as_json:
             _print_json({"predictions": added})

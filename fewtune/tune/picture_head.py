@@ -9,12 +9,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from fewtune.backbones.vision import VisionBackbone
+from fewtune.evaluate.scope import class_means, out_of_fold_similarity
 from fewtune.interfaces import Candidate, Cost, Fitted, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tune.cross_fit import cross_fit
@@ -90,7 +92,9 @@ class PictureHeadCandidate(Candidate):
                 yield head.log_probs(features[split.valid, 0])
 
         shape = (len(dataset), len(dataset.labels))
-        return cross_fit(resampling, shape, self._trials, fit_fold, run=run, name=f"Folds of {self.name}")
+        trials = cross_fit(resampling, shape, self._trials, fit_fold, run=run, name=f"Folds of {self.name}")
+        near = out_of_fold_similarity(features[:, 0], targets, len(dataset.labels), resampling)
+        return tuple(replace(trial, similarity=near) for trial in trials)
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Fit the head on all features and put it on the network's graph."""
@@ -98,14 +102,16 @@ class PictureHeadCandidate(Candidate):
         chosen = PictureHeadCandidate(self._network, settings)
         store = PictureStore(self._network, run)
         features = store.features([example.input for example in dataset], chosen._views)
-        (head,) = chosen._heads(features, class_indices(dataset), len(dataset.labels))
+        targets = class_indices(dataset)
+        (head,) = chosen._heads(features, targets, len(dataset.labels))
         head = head.at(float(settings.get("temperature", 1.0)))
         seconds = time.perf_counter() - started
 
         def reference(paths: Sequence[str]) -> FloatArray:
             return head.log_probs(store.features(paths)[:, 0])
 
-        return fitted_network(self._network, self._network.graph, head, reference, seconds)
+        fitted = fitted_network(self._network, self._network.graph, head, reference, seconds)
+        return replace(fitted, class_means=class_means(features[:, 0], targets, len(dataset.labels)))
 
     def _heads(self, features: FloatArray, targets: IntArray, classes: int) -> Iterator[LinearHead]:
         """A head for every trial, in their order, on (n, views, width) features; a picture's views count as one."""

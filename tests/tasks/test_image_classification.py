@@ -187,10 +187,10 @@ def test_each_view_passes_the_trunk_once(place: Path, tmp_path: Path, monkeypatc
     seen: list[int] = []
     run = PictureGraph._compute
 
-    def counting(self: PictureGraph, squares: list[np.ndarray], output: str, step: Any) -> np.ndarray:
-        if output == "maps":
+    def counting(self: PictureGraph, squares: list[np.ndarray], outputs: list[str], step: Any) -> list:
+        if outputs == ["maps"]:
             seen.append(len(squares))
-        return run(self, squares, output, step)
+        return run(self, squares, outputs, step)
 
     monkeypatch.setattr(PictureGraph, "_compute", counting)
     monkeypatch.setattr("fewtune.tune.picture_tuned.PictureTunedCandidate.foresee", lambda *_: None)
