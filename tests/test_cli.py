@@ -87,7 +87,7 @@ def test_check_and_models(csv_file: Path) -> None:
     assert done.returncode == 0
     assert json.loads(done.stdout)["examples"] == 110
     names = [model["name"] for model in json.loads(run("models", "--json").stdout)["models"]]
-    assert names == ["all-MiniLM-L6-v2", "multilingual-e5-small"]
+    assert names == ["all-MiniLM-L6-v2", "multilingual-e5-small", "efficientnet-lite0"]
 
 
 BAD_FILES = {
