@@ -170,7 +170,7 @@ def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = No
     Raises:
         UserError: the data or a setting cannot be used.
     """
-    task = catalog.find_task(recipe.task)
+    task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     dataset, _, _ = _read_and_check(task, recipe, source)
     return advise_on(recipe, dataset, task, recipe.threads or usable_cores(), progress or SilentProgress())
 

@@ -118,8 +118,9 @@ def test_every_method_of_the_catalog() -> None:
     from fewtune import catalog
     from fewtune.recipe import Recipe
 
-    for method in catalog.tuners(Recipe()):
-        assert is_translated(method_name(method)), method
+    for task in catalog.tasks().values():
+        for method in catalog.tuners(Recipe(), task):
+            assert is_translated(method_name(method)), method
 
 
 def test_what_is_not_known_is_shown_in_english_and_marked() -> None:
