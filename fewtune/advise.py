@@ -169,7 +169,7 @@ def advise(recipe: Recipe, dataset: Dataset, task: Task, threads: int, progress:
     return Advice(
         examples=len(dataset),
         classes=len(dataset.labels),
-        languages=main_languages([str(example.input) for example in dataset]),
+        languages=main_languages([example.input for example in dataset]) if task.reads == "text" else {},
         machine=describe_machine(threads),
         method=climbed.winner.candidate.method,
         model=climbed.winner.candidate.model,
