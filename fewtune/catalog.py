@@ -5,7 +5,7 @@ An installed package that declares, in its own pyproject.toml,
     [project.entry-points."fewtune.tuners"]
     mine = "my_package:MyTuner"
 
-is found here; the groups are `fewtune.tasks`, `fewtune.encoders` and `fewtune.tuners`.
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders`, `fewtune.tuners` and `fewtune.augmentations`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,18 @@ from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 
+from fewtune.augment.case import CaseNoise
+from fewtune.augment.deletion import RandomDeletion
+from fewtune.augment.insertion import RandomInsertion
+from fewtune.augment.keyboard import KeyboardNoise
+from fewtune.augment.ocr import OcrNoise
+from fewtune.augment.policy import AUTO, NONE, Policies
+from fewtune.augment.punctuation import PunctuationNoise
+from fewtune.augment.swap import RandomSwap
+from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import ModelInfo, Task, Tuner
+from fewtune.interfaces import Augmentation, ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
@@ -46,6 +55,14 @@ def _encoders() -> dict[str, TextEncoder]:
     return {encoder.info.name: encoder for encoder in (MiniLM(), MultilingualE5(), *_plugins("encoders"))}
 
 
+def augmentations() -> dict[str, type[Augmentation]]:
+    """Every augmentation by its name."""
+    easy = (SynonymReplacement, RandomInsertion, RandomSwap, RandomDeletion)
+    noise = (KeyboardNoise, OcrNoise, CaseNoise, PunctuationNoise)
+    plugins = [entry.load() for entry in entry_points(group="fewtune.augmentations")]
+    return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
+
+
 def tuners(recipe: Recipe) -> dict[str, Tuner]:
     """Every tuner by its name, cheapest first, set up for the model that the recipe asks for.
 
@@ -56,7 +73,8 @@ def tuners(recipe: Recipe) -> dict[str, Tuner]:
     if recipe.method == BlendTuner.name:
         known = {encoder.info.name for encoder in chosen}
         chosen += [find_encoder(name) for name in blended_models(recipe) if name not in known]
-    single: list[Tuner] = [TfidfTuner(), HeadTuner(chosen), ContrastiveTuner(chosen)]
+    policies = Policies(augmentations())
+    single: list[Tuner] = [TfidfTuner(policies), HeadTuner(chosen, policies), ContrastiveTuner(chosen)]
     single += [PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen), *_plugins("tuners")]
     return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
 
@@ -106,17 +124,25 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
     """The tuners that the recipe's method names: all that serve the task with "auto".
 
     Raises:
-        RecipeError: there is no such method, or a setting is not one of its own.
+        RecipeError: there is no such method or augmentation, or a setting is not one of the method's own.
     """
     known = {name: tuner for name, tuner in tuners(recipe).items() if task.name in tuner.tasks}
     if recipe.method != "auto" and recipe.method not in known:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
+    if recipe.augment not in (AUTO, NONE):
+        Policies(augmentations()).named(recipe.augment.split(","))
+        if not any("augment" in tuner.settings for tuner in chosen):
+            raise RecipeError(
+                f"The method {recipe.method} does not learn from views of the texts.",
+                where="--augment",
+                how="Use --method head or tfidf, or leave --augment out.",
+            )
     allowed = {name: text for tuner in chosen for name, text in tuner.settings.items()}
     for name, value in recipe.settings.items():
         if name not in allowed:
             raise RecipeError(f"There is no hyper-parameter {name!r}.", where="--set", how=nearest(name, allowed))
-        if name == "members":  # a blend's own; it checks them itself
+        if name in ("members", "augment"):  # no numbers; a blend, or the policies, check them
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])

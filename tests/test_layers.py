@@ -24,6 +24,7 @@ ORDER = [
     "bundle",
     "runtime",
     "backbones",
+    "augment",
     "tune",
     "label",
     "tasks",
@@ -57,6 +58,7 @@ HEAVY = (
     "PIL",
     "fastapi",
     "uvicorn",
+    "jieba",
 )
 
 
