@@ -21,6 +21,7 @@ from typing import Any
 import accuracy
 import advice
 import answers
+import augmentation
 import coverage
 import curve
 import label_errors
@@ -31,6 +32,7 @@ import scale
 import serve
 import speed
 import trunk
+import views
 
 HERE = Path(__file__).parent
 SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
@@ -40,6 +42,8 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "coverage": coverage.measurements,
     "answers": answers.measurements,
     "advice": advice.measurements,
+    "augmentation": augmentation.measurements,
+    "views": views.measurements,
     "speed": speed.measurements,
     "scale": scale.measurements,
     "peers": peers.measurements,
@@ -55,6 +59,8 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "coverage": coverage.table,
     "answers": answers.table,
     "advice": advice.table,
+    "augmentation": augmentation.table,
+    "views": views.table,
     "speed": speed.table,
     "scale": scale.table,
     "peers": peers.table,

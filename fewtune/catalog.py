@@ -5,8 +5,8 @@ An installed package that declares, in its own pyproject.toml,
     [project.entry-points."fewtune.tuners"]
     mine = "my_package:MyTuner"
 
-is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures)
-and `fewtune.tuners`.
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
+`fewtune.tuners` and `fewtune.augmentations`.
 """
 
 from __future__ import annotations
@@ -16,10 +16,19 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from fewtune.augment.case import CaseNoise
+from fewtune.augment.deletion import RandomDeletion
+from fewtune.augment.insertion import RandomInsertion
+from fewtune.augment.keyboard import KeyboardNoise
+from fewtune.augment.ocr import OcrNoise
+from fewtune.augment.policy import AUTO, NONE, Policies
+from fewtune.augment.punctuation import PunctuationNoise
+from fewtune.augment.swap import RandomSwap
+from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import Backbone, ModelInfo, Task, Tuner
+from fewtune.interfaces import Augmentation, Backbone, ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
@@ -58,6 +67,14 @@ def networks() -> dict[str, VisionBackbone]:
     return {network.info.name: network for network in (EfficientNetLite0(), *_plugins("networks"))}
 
 
+def augmentations() -> dict[str, type[Augmentation]]:
+    """Every augmentation by its name."""
+    easy = (SynonymReplacement, RandomInsertion, RandomSwap, RandomDeletion)
+    noise = (KeyboardNoise, OcrNoise, CaseNoise, PunctuationNoise)
+    plugins = [entry.load() for entry in entry_points(group="fewtune.augmentations")]
+    return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
+
+
 def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:
     """Every tuner that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
@@ -79,7 +96,8 @@ def _text_tuners(recipe: Recipe) -> list[Tuner]:
     if recipe.method == BlendTuner.name:
         known = {encoder.info.name for encoder in chosen}
         chosen += [find_encoder(name) for name in blended_models(recipe) if name not in known]
-    single: list[Tuner] = [TfidfTuner(), HeadTuner(chosen), ContrastiveTuner(chosen)]
+    policies = Policies(augmentations())
+    single: list[Tuner] = [TfidfTuner(policies), HeadTuner(chosen, policies), ContrastiveTuner(chosen)]
     return [*single, PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
 
 
@@ -153,17 +171,25 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
     """The tuners that the recipe's method names: all that serve the task with "auto".
 
     Raises:
-        RecipeError: there is no such method, or a setting is not one of its own.
+        RecipeError: there is no such method or augmentation, or a setting is not one of the method's own.
     """
     known = tuners(recipe, task)
     if recipe.method != "auto" and recipe.method not in known:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
+    if recipe.augment not in (AUTO, NONE):
+        Policies(augmentations()).named(recipe.augment.split(","))
+        if not any("augment" in tuner.settings for tuner in chosen):
+            raise RecipeError(
+                f"The method {recipe.method} does not learn from views of the texts.",
+                where="--augment",
+                how="Use --method head or tfidf, or leave --augment out.",
+            )
     allowed = {name: text for tuner in chosen for name, text in tuner.settings.items()}
     for name, value in recipe.settings.items():
         if name not in allowed:
             raise RecipeError(f"There is no hyper-parameter {name!r}.", where="--set", how=nearest(name, allowed))
-        if name == "members":  # a blend's own; it checks them itself
+        if name in ("members", "augment"):  # no numbers; a blend, or the policies, check them
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import os
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from fewtune.recipe import Recipe
-    from fewtune.types import Answer, Table
+    from fewtune.types import Answer
 
 app = typer.Typer(
     name="fewtune",
@@ -55,6 +53,9 @@ def fit(
     method: Annotated[
         str | None, typer.Option(help="auto, tfidf, head, contrastive, partial, lora or full. [default: auto]")
     ] = None,
+    augment: Annotated[
+        str | None, typer.Option(help="Learn from views of the texts: auto, none, or names. [default: auto]")
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Time to spend, such as 90s, 5m, 2h. [default: 5m]")] = None,
     seed: Annotated[int | None, typer.Option(help="Where all randomness comes from. [default: 0]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
@@ -84,6 +85,7 @@ def fit(
             "test": test,
             "model": model,
             "method": method,
+            "augment": augment,
             "budget": budget,
             "seed": seed,
             "threads": threads,
@@ -124,10 +126,11 @@ def predict(
     """Predict: the input's columns plus prediction and confidence."""
     with _reporting(as_json) as console:
         from fewtune.bundle.write import write_atomically
+        from fewtune.data.write import table_form
         from fewtune.model import load
         from fewtune.terminal import TerminalProgress
 
-        form = _table_form(out)
+        form = table_form(out)
         model = load(bundle)
         inputs = model.read_inputs(source, text=text or "")
         for note in inputs.notes:
@@ -136,11 +139,15 @@ def predict(
         added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
         if as_json:
             _print_json({"predictions": added})
+        # Without rows too, the columns are named.
+        names = list(added[0]) if added else ["prediction", "confidence"]
+        rows = [(*row, *columns.values()) for row, columns in zip(inputs.table.rows, added, strict=True)]
+        written = form([*inputs.table.columns, *names], rows)
         if out is not None:
-            write_atomically(out, form(inputs.table, added).encode())
+            write_atomically(out, written.encode())
             console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
         elif not as_json:
-            sys.stdout.write(form(inputs.table, added))
+            sys.stdout.write(written)
 
 
 @app.command()
@@ -239,6 +246,41 @@ def advise(
             _print_json(asdict(advice))
         else:
             show_advice(console, advice, data)
+
+
+@app.command()
+def augment(
+    data: Annotated[str, typer.Argument(help="Texts, labelled or not.")],
+    out: Annotated[Path, typer.Option(help="Where the table goes: CSV, TSV or JSONL, by its ending.")],
+    names: Annotated[
+        str, typer.Option("--with", help="Augmentations, with commas between them.")
+    ] = "synonym,insertion,swap,deletion",
+    copies: Annotated[int, typer.Option(help="Views of each text, dealt out among the augmentations.")] = 4,
+    strength: Annotated[float, typer.Option(help="Share of a text's words that is changed.")] = 0.1,
+    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    as_json: Json = False,
+) -> None:
+    """Write the data with views of its texts beside them: the same said a little differently."""
+    with _reporting(as_json) as console:
+        from fewtune import pipeline
+        from fewtune.bundle.write import write_atomically
+        from fewtune.data.write import table_form
+        from fewtune.terminal import TerminalProgress
+
+        form = table_form(out)
+        given = {"data": data, "text": text, "label": label, "augment": names, "seed": seed}
+        made = pipeline.augment(
+            _recipe(None, given, []), copies=copies, strength=strength, progress=TerminalProgress(console)
+        )
+        write_atomically(out, form(made.columns, made.rows).encode("utf-8", "surrogatepass"))
+        if as_json:
+            _print_json({"out": str(out), "rows": len(made.rows), "augmentations": made.counts})
+            return
+        for name, counts in made.counts.items():
+            console.print(f"{name}: {counts['views']} views, {counts['unchanged']} unchanged", highlight=False)
+        console.print(f"Wrote {len(made.rows)} rows to {out}", highlight=False, markup=False)
 
 
 @app.command()
@@ -512,51 +554,3 @@ def _answer_columns(answer: Answer, with_unsure: bool, with_labels: bool) -> dic
     if with_labels:
         columns["labels"] = list(answer.labels)
     return columns
-
-
-Added = Sequence[dict[str, Any]]
-
-
-def _table_form(out: Path | None) -> Callable[[Table, Added], str]:
-    from fewtune.errors import OutputError
-
-    suffix = out.suffix.lower() if out else ".csv"
-    forms: dict[str, Callable[[Table, Added], str]] = {
-        ".csv": lambda table, added: _delimited(table, added, ","),
-        ".tsv": lambda table, added: _delimited(table, added, "\t"),
-        ".jsonl": _json_lines,
-    }
-    if suffix not in forms:
-        raise OutputError(
-            f"Predictions are not written as {suffix or 'a file without ending'}.",
-            where=str(out),
-            how=f"Use one of: {', '.join(forms)}.",
-        )
-    return forms[suffix]
-
-
-def _delimited(table: Table, added: Added, delimiter: str) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=delimiter, lineterminator="\n")
-    # Without rows too, the columns are named.
-    names = list(added[0]) if added else ["prediction", "confidence"]
-    writer.writerow([*table.columns, *names])
-    for row, columns in zip(table.rows, added, strict=True):
-        writer.writerow([*row, *map(_cell, columns.values())])
-    return text.getvalue()
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6f}"
-    return " | ".join(value) if isinstance(value, list) else value
-
-
-def _json_lines(table: Table, added: Added) -> str:
-    lines = []
-    for row, columns in zip(table.rows, added, strict=True):
-        record = dict(zip(table.columns, row, strict=True)) | columns
-        lines.append(json.dumps(record, ensure_ascii=False))
-    return "\n".join(lines) + "\n"

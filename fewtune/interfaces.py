@@ -1,8 +1,9 @@
 """The things one can add to fewtune. Each is one new file and one line in `catalog.py`.
 
-Task        what is learnt: how its data is read, checked, split, scored
-Backbone    a pretrained model that can be used here
-Tuner       a way to learn from few labels; offers candidates, the rungs of the ladder
+Task          what is learnt: how its data is read, checked, split, scored
+Backbone      a pretrained model that can be used here
+Tuner         a way to learn from few labels; offers candidates, the rungs of the ladder
+Augmentation  a way to say the same a little differently
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 
+from fewtune.errors import RecipeError
 from fewtune.journal import Journal
 from fewtune.progress import Progress, SilentProgress
 from fewtune.types import (
@@ -329,3 +331,66 @@ class Task(ABC):
     def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...] | None:
         """Examples whose label looks wrong after the winner's out-of-fold answers; None: they are not looked for."""
         del dataset, trial, fitted, run
+
+
+class Augmentation(ABC):
+    """A way to say the same a little differently: makes views of a text.
+
+    Attributes:
+        name: what `--augment` and `--with` take.
+        tasks: the tasks it serves.
+        help: one line.
+        strengths: least and greatest strength, both allowed.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
+    help: ClassVar[str]
+    strengths: ClassVar[tuple[float, float]] = (0.01, 0.9)
+    # Draws for each view that is wanted: short texts have few views, and the same ones come up again.
+    _tries: ClassVar[int] = 3
+
+    def __init__(self, strength: float = 0.1, keep: Sequence[str] = ()) -> None:
+        """Set it up.
+
+        Args:
+            strength: the share of a text's words that is changed; at least one is.
+            keep: phrases that must not change, such as the names of the labels.
+
+        Raises:
+            RecipeError: the strength is out of range.
+        """
+        low, high = self.strengths
+        if not low <= strength <= high:
+            raise RecipeError(
+                f"The augmentation {self.name} cannot have a strength of {strength:g}.",
+                where="--strength",
+                how=f"It goes from {low:g} to {high:g}.",
+            )
+        self.strength = strength
+        self.keep = tuple(keep)
+
+    def check(self, texts: Sequence[str]) -> None:
+        """Nothing, or raise MissingExtraError where something is not installed that these texts need."""
+        del texts
+
+    def views(self, text: str, count: int, generator: np.random.Generator) -> list[str]:
+        """At most `count` views of a text: no two alike, none empty, none the text itself.
+
+        Args:
+            text: any.
+            count: how many are wanted; there are fewer where the text does not give so many.
+            generator: of the text's own, so that other texts, and their order, change nothing.
+        """
+        found: dict[str, None] = {}
+        for _ in range(self._tries * count):
+            if len(found) == count:
+                break
+            view = self.view(text, generator)
+            if view.strip() and view.strip() != text.strip():
+                found[view] = None
+        return list(found)
+
+    @abstractmethod
+    def view(self, text: str, generator: np.random.Generator) -> str:
+        """One view; the text itself where it gives none."""

@@ -204,7 +204,9 @@ def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
     surprises: dict[bool, list[float]] = {True: [], False: []}
     for i, some in enumerate(tried):
         over, theirs = some.contender.over, some.candidate.prior
-        if over is not None and theirs is not None and some.candidate.method != BlendCandidate.method:
+        # Views of the texts are no other tuning: what they brought tells nothing of it.
+        tuned = over is not None and some.candidate.method not in (BlendCandidate.method, tried[over].candidate.method)
+        if tuned and over is not None and theirs is not None:
             gain = math.log(max(expected[i], 1e-12) / max(expected[over], 1e-12))
             surprises[some.candidate.method == candidate.method].append(gain - theirs.mean)
     known = surprises[True] or surprises[False]
@@ -356,11 +358,17 @@ def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate
     choice = choose([some.contender for some in tried])
     order = sorted(range(len(tried)), key=lambda i: choice.expected[i])[:_BLENDED]
     for better, other in combinations(order, 2):
+        if _kind(tried[better].candidate) == _kind(tried[other].candidate):
+            continue  # the same rung, with views of the texts and without
         final = tried[better].final_seconds + tried[other].final_seconds
         name = f"{tried[better].candidate.name} + {tried[other].candidate.name}"
         if run.journal.once(f"room for {name}", lambda final=final: _ROOM * final <= run.seconds_left):
             members = (_member(tried[better], better, choice), _member(tried[other], other, choice))
             yield BlendCandidate(members, prior=Prior(tried[better].candidate.name, *_BLEND_GAIN))
+
+
+def _kind(candidate: Candidate) -> tuple[str, str]:
+    return candidate.method, candidate.model
 
 
 def _member(tried: _Tried, place: int, choice: Choice) -> Member:

@@ -212,6 +212,7 @@ def fit(
     group: str = "",
     model: str = "auto",
     method: str = "auto",
+    augment: str = "auto",
     budget: str = "5m",
     seed: int = 0,
     threads: int = 0,
@@ -229,6 +230,7 @@ def fit(
         text, label, group: column names, where they are not found by themselves.
         model: a pretrained model by name or folder; "auto" tries all that fit.
         method: how to tune; "auto" climbs the ladder.
+        augment: views of the training texts: "auto" keeps what helps, "none", or names with commas between them.
         budget: time to spend, e.g. "90s", "5m".
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.
@@ -250,6 +252,7 @@ def fit(
             "group": group,
             "model": str(model),
             "method": method,
+            "augment": augment,
             "budget": budget,
             "seed": seed,
             "threads": threads,

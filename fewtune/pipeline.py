@@ -16,9 +16,13 @@ import numpy as np
 
 from fewtune import catalog
 from fewtune.advise import advise as advise_on
+from fewtune.augment.policy import Policies
+from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
 from fewtune.data.check import check_language
+from fewtune.data.columns import find_columns
+from fewtune.data.read import read_table
 from fewtune.errors import DataError, InternalError, RecipeError, UserError
 from fewtune.evaluate.learning_curve import FRACTIONS, learning_curve, smaller, training_size
 from fewtune.interfaces import Candidate, Fitted, RunContext, Task, Tuner, TuningError
@@ -173,6 +177,29 @@ def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = No
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     dataset, _, _ = _read_and_check(task, recipe, source)
     return advise_on(recipe, dataset, task, recipe.threads or usable_cores(), progress or SilentProgress())
+
+
+def augment(
+    recipe: Recipe, *, copies: int, strength: float, source: Any = None, progress: Progress | None = None
+) -> AugmentedTable:
+    """The data with views of its texts beside them; those that `fit` learns from, where nothing else is asked for.
+
+    Args:
+        recipe: the data, its columns, the augmentations' names and the seed.
+        copies: views of each text.
+        strength: share of a text's words that is changed.
+        source: the data, where it is not the file that `recipe.data` names.
+        progress: where progress is shown.
+
+    Raises:
+        UserError: the data cannot be read, an augmentation is not known, or needs what is not installed.
+    """
+    table = read_table(recipe.data if source is None else source)
+    columns = find_columns(table, text=recipe.text, label=recipe.label, group=recipe.group, need_label=False)
+    labels = sorted(set(table.column(columns.label))) if columns.label else []
+    policies = Policies(catalog.augmentations())
+    policy = policies.named(recipe.augment.split(","), copies=copies, strength=strength, keep=labels, where="--with")
+    return augment_table(table, columns, policy, RunContext(Path(), recipe.seed, progress=progress or SilentProgress()))
 
 
 def default_out(recipe: Recipe) -> Path:
@@ -367,6 +394,8 @@ def _resolved(recipe: Recipe, task: Task, climbed: Climb, threads: int) -> Recip
             "method": climbed.winner.candidate.method,
             # A blend names its members' models in its settings.
             "model": "auto" if climbed.winner.candidate.method == "blend" else climbed.winner.candidate.model or "auto",
+            # The views that a blend's members learn from are in its settings too.
+            "augment": climbed.winner.trial.settings.get("augment", "none"),
             "threads": threads,
             "settings": dict(climbed.winner.trial.settings),
         }

@@ -32,6 +32,9 @@ class Recipe(BaseModel):
     test: str = Field(default="", description="labelled data to score the finished model on; it never chooses anything")
     model: str = Field(default="auto", description="pretrained model, by name or folder; auto tries all that fit")
     method: str = Field(default="auto", description="how to tune; auto climbs the ladder")
+    augment: str = Field(
+        default="auto", description="views of the training texts: auto keeps what helps, none, or names with commas"
+    )
     budget: str = Field(default="5m", description="time to spend, e.g. 90s, 5m, 2h")
     seed: int = Field(default=0, ge=0, description="where all randomness comes from")
     threads: int = Field(default=0, ge=0, description="threads to use; 0: all cores that this process may use")

@@ -21,6 +21,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     Args:
         method: how to tune: "auto" climbs the ladder; "tfidf", "head", "contrastive", "partial", "lora", "full".
         model: a pretrained model by name or folder; "auto" tries all that fit.
+        augment: views of the training texts: "auto" keeps what helps, "none", or names with commas between them.
         budget: time to spend on one fit, e.g. "5m"; cross-validation spends it on every fold.
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.
@@ -35,6 +36,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self,
         method: str = "auto",
         model: str = "auto",
+        augment: str = "auto",
         budget: str = "5m",
         seed: int = 0,
         threads: int = 0,
@@ -42,6 +44,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     ) -> None:
         self.method = method
         self.model = model
+        self.augment = augment
         self.budget = budget
         self.seed = seed
         self.threads = threads
@@ -75,6 +78,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             [(text, names[i]) for text, i in zip(texts, indices, strict=True)],
             method=self.method,
             model=self.model,
+            augment=self.augment,
             budget=self.budget,
             seed=self.seed,
             threads=self.threads,

@@ -82,6 +82,31 @@ def test_predict_says_what_is_unsure_and_which_labels_are_possible(csv_file: Pat
         assert json.loads(done.stdout)["error"]["how"]
 
 
+def test_augment(tmp_path: Path) -> None:
+    data = tmp_path / "data.csv"
+    data.write_text(
+        "id,text,label\n1,where is the parcel that I have ordered,x\n2,酒店的房间很干净,y\n3,,y\n", encoding="utf-8"
+    )
+    named = ("--with", "swap,deletion,keyboard,punctuation")
+    done = run("augment", data, "--out", "out.jsonl", *named, "--json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result["augmentations"]["swap"] == {"wanted": 3, "views": 2, "unchanged": 1}
+    rows = [json.loads(line) for line in (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert len(rows) == result["rows"]
+    assert [row["id"] for row in rows if not row["augmentation"]] == ["1", "2", "3"]
+    assert all(row["label"] == "x" for row in rows if row["id"] == "1")
+    assert run("augment", data, "--out", "again.jsonl", *named, cwd=tmp_path).returncode == 0
+    assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "out.jsonl").read_bytes()
+    assert run("augment", data, "--out", "out.tsv", *named, "--seed", "1", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "out.tsv").read_text(encoding="utf-8").startswith("id\ttext\tlabel\tgroup\taugmentation\n")
+    for wrong in (("--with", "deletoin"), ("--strength", "2"), ("--copies", "0"), ("--out", "out.xml")):
+        done = run("augment", data, "--out", "wrong.csv", *wrong, "--json", cwd=tmp_path)
+        assert done.returncode == 2
+        assert json.loads(done.stdout)["error"]["how"]
+    assert not (tmp_path / "wrong.csv").exists()
+
+
 def test_check_and_models(csv_file: Path) -> None:
     done = run("check", csv_file, "--json")
     assert done.returncode == 0

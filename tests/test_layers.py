@@ -24,6 +24,7 @@ ORDER = [
     "bundle",
     "runtime",
     "backbones",
+    "augment",
     "tune",
     "label",
     "tasks",
@@ -59,6 +60,7 @@ HEAVY = (
     "PIL",
     "fastapi",
     "uvicorn",
+    "jieba",
 )
 
 

@@ -93,6 +93,7 @@ def fit_feature_heads(
     classes: int,
     strengths: Sequence[float],
     *,
+    sample_weight: FloatArray | None = None,
     names: FloatArray | None = None,
     name_weight: float = 0.0,
 ) -> Iterator[LinearHead]:
@@ -103,6 +104,7 @@ def fit_feature_heads(
         targets: (n,) class indices.
         classes: number of classes that the heads tell apart.
         strengths: values of scikit-learn's C.
+        sample_weight: (n,) weights; None: 1 each.
         names: (classes, width) features of the classes' names.
         name_weight: how many examples of its class each name counts as; 0: the names are not read.
 
@@ -112,7 +114,7 @@ def fit_feature_heads(
     centre = features.mean(axis=0)
     spread = _length(features - centre)
     rows = (features - centre) / spread
-    weight = np.ones(len(targets))
+    weight = np.ones(len(targets)) if sample_weight is None else sample_weight
     if names is not None and name_weight > 0:
         name_rows = names - names.mean(axis=0)
         rows = np.vstack([rows, name_rows / _length(name_rows)])

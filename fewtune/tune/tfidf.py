@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewtune.augment.policy import Policies, Policy
 from fewtune.backbones.bert_onnx import IR_VERSION, OPSET
 from fewtune.interfaces import Candidate, Cost, Fitted, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
+from fewtune.tune.augmented import AUGMENT_HELP, AugmentedTexts
 from fewtune.tune.cross_fit import cross_fit
 from fewtune.tune.linear_head import LinearHead, class_indices, fit_linear_heads
 from fewtune.types import Dataset, FloatArray, Graph, IntArray, LeftOut, Resampling, Split
@@ -41,13 +43,20 @@ class TfidfTuner(Tuner):
     settings = {
         "C": "inverse strength of the regularisation, as in scikit-learn",
         "temperature": "what the logits are divided by before they become probabilities",
+        "augment": AUGMENT_HELP,
     }
+
+    def __init__(self, policies: Policies) -> None:
+        """Choose among these augmentations."""
+        self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
         """The rung, unless a certain pretrained model is asked for."""
         if recipe.model != "auto" and recipe.method == "auto":
             return [], [LeftOut(self.name, f"it uses no pretrained model, and {recipe.model} was asked for")]
-        return [TfidfCandidate(recipe.settings)], []
+        # Views have not made this rung any better: it learns from them only where they are asked for.
+        (policy,) = self._policies.of(dataset, recipe, auto=())
+        return [TfidfCandidate(recipe.settings, policy)], []
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +150,15 @@ def _weighted(counts: csr_matrix, idf: FloatArray) -> csr_matrix:
 
 
 class TfidfCandidate(Candidate):
-    """TF-IDF with a linear head."""
+    """TF-IDF with a linear head, which may learn from views of the training texts too."""
 
     name = method = "tfidf"
     model = ""
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
+    def __init__(self, settings: Mapping[str, Any], policy: Policy | None = None) -> None:
         """Try all strengths, or the one that `settings` fixes."""
         self._strengths = [float(settings["C"])] if "C" in settings else list(STRENGTHS)
+        self._policy = policy
         self._terms: _Terms | None = None
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
@@ -157,27 +167,33 @@ class TfidfCandidate(Candidate):
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every strength on every fold; weights of terms are counted on the training part alone."""
-        terms = self._count_terms(dataset)
-        targets = class_indices(dataset)
+        texts = AugmentedTexts.of(dataset, self._policy, run)
+        terms = self._count_terms(texts.texts)
+        targets = class_indices(dataset)[texts.owners]
 
         def fit_fold(split: Split) -> Iterator[FloatArray]:
-            idf = _inverse_document_frequency(terms.counts[split.train])
+            rows, weight = texts.training_rows(split.train)
+            idf = _inverse_document_frequency(terms.counts[rows])
             validated = _weighted(terms.counts[split.valid], idf)
-            heads = self._heads(_weighted(terms.counts[split.train], idf), targets[split.train], len(dataset.labels))
+            heads = self._heads(_weighted(terms.counts[rows], idf), targets[rows], weight, len(dataset.labels))
             for head in heads:
                 yield head.log_probs(validated)
 
         shape = (len(dataset), len(dataset.labels))
-        settings = [{"C": strength} for strength in self._strengths]
+        augment = {"augment": self._policy.name} if self._policy else {}
+        settings = [{"C": strength, **augment} for strength in self._strengths]
         return cross_fit(resampling, shape, settings, fit_fold, run=run, name=f"Folds of {self.name}")
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Fit on all texts and write counting, weighting and head as one graph."""
         started = time.perf_counter()
-        terms = self._count_terms(dataset)
-        idf = _inverse_document_frequency(terms.counts)
+        texts = AugmentedTexts.of(dataset, self._policy, run)
+        terms = self._count_terms(texts.texts)
+        rows, weight = texts.training_rows(np.arange(len(dataset)))
+        idf = _inverse_document_frequency(terms.counts[rows])
         chosen = TfidfCandidate(settings)
-        (head,) = chosen._heads(_weighted(terms.counts, idf), class_indices(dataset), len(dataset.labels))
+        targets = class_indices(dataset)[texts.owners[rows]]
+        (head,) = chosen._heads(_weighted(terms.counts[rows], idf), targets, weight, len(dataset.labels))
         head = head.at(float(settings.get("temperature", 1.0)))
 
         def reference(texts: Sequence[str]) -> FloatArray:
@@ -198,13 +214,15 @@ class TfidfCandidate(Candidate):
             seconds=time.perf_counter() - started,
         )
 
-    def _count_terms(self, dataset: Dataset) -> _Terms:
+    def _count_terms(self, texts: Sequence[str]) -> _Terms:
         if self._terms is None:
-            self._terms = _Terms.of([example.input for example in dataset])
+            self._terms = _Terms.of(texts)
         return self._terms
 
-    def _heads(self, rows: csr_matrix, targets: IntArray, classes: int) -> Iterator[LinearHead]:
-        return fit_linear_heads(rows, targets, np.ones(len(targets)), classes, self._strengths)
+    def _heads(
+        self, rows: csr_matrix, targets: IntArray, sample_weight: FloatArray, classes: int
+    ) -> Iterator[LinearHead]:
+        return fit_linear_heads(rows, targets, sample_weight, classes, self._strengths)
 
 
 def _graph(ngrams: Sequence[tuple[int, ...]], idf: FloatArray, head: LinearHead) -> bytes:

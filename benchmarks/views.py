@@ -1,0 +1,84 @@
+"""Sentences a second that views are made of, beside nlpaug in the same run: `pip install nlpaug`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from draws import read_pairs
+
+from fewtune import catalog
+from fewtune.augment.policy import Policies
+from fewtune.interfaces import RunContext
+
+EASY = ("synonym", "insertion", "swap", "deletion")
+NOISE = ("keyboard", "ocr", "case", "punctuation")
+SETS = {"sst2": 5000, "chnsenticorp_htl_zh": 1000}
+PEER_TEXTS = 1000
+
+
+def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
+    for name, count in SETS.items():
+        texts = count // 5 if quick else count
+        yield {"set": name, "texts": texts}, partial(_measure, data / f"text_{name}", texts)
+
+
+def _measure(folder: Path, count: int) -> dict[str, Any]:
+    texts = [text for text, _ in read_pairs(folder / "train.csv")[:count]]
+    rates = {name: _rate(texts, [name]) for name in (*EASY, *NOISE)}
+    rates["easy four"] = _rate(texts, EASY)
+    with ProcessPoolExecutor(2) as pool:
+        halves = [texts[::2], texts[1::2]]
+        list(pool.map(_views, halves, [EASY] * 2))  # dictionaries are read once
+        started = time.perf_counter()
+        list(pool.map(_views, halves, [EASY] * 2))
+        rates["easy four, two processes, by the clock"] = len(texts) / (time.perf_counter() - started)
+    if find_spec("nlpaug") and folder.name == "text_sst2":
+        rates |= _peer_rates(texts[:PEER_TEXTS])
+    return {"texts_per_second": {name: round(rate) for name, rate in rates.items()}}
+
+
+def _rate(texts: Sequence[str], names: Sequence[str]) -> float:
+    """Texts a second of one core, one view by each; the second of two rounds, when words have been looked up."""
+    _views(texts, names)
+    started = time.process_time()
+    _views(texts, names)
+    return len(texts) / (time.process_time() - started)
+
+
+def _views(texts: Sequence[str], names: Sequence[str]) -> None:
+    policy = Policies(catalog.augmentations()).named(names, copies=len(names))
+    run = RunContext(Path())
+    policy.views(texts, lambda text: run.generator("augment", text))
+
+
+def _peer_rates(texts: list[str]) -> dict[str, float]:
+    """What nlpaug has that needs no download; each gives one view of every text."""
+    from nlpaug.augmenter.char import KeyboardAug, OcrAug
+    from nlpaug.augmenter.word import RandomWordAug
+
+    peers = {
+        "nlpaug swap": RandomWordAug(action="swap", aug_p=0.1),
+        "nlpaug deletion": RandomWordAug(action="delete", aug_p=0.1),
+        "nlpaug keyboard": KeyboardAug(aug_word_p=0.1),
+        "nlpaug ocr": OcrAug(aug_word_p=0.1),
+    }
+    rates = {}
+    for name, peer in peers.items():
+        started = time.process_time()
+        for text in texts:
+            peer.augment(text)
+        rates[name] = len(texts) / (time.process_time() - started)
+    return rates
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    lines = [f"{'set':24}{'what':42}{'texts a second':>16}"]
+    for row in rows:
+        lines += [f"{row['key']['set']:24}{what:42}{rate:16,}" for what, rate in row["texts_per_second"].items()]
+    return "\n".join(lines)

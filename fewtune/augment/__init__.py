@@ -1,0 +1,1 @@
+"""Ways to say the same a little differently, a file a kind."""

@@ -1,0 +1,31 @@
+"""Punctuation noise: marks put between words (Karimi, Rossi & Prati 2021, AEDA, arXiv:2108.13230), or left out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fewtune.augment.by_words import ByWords, shuffled
+from fewtune.augment.chinese import is_han
+from fewtune.augment.words import Words
+
+_MARKS, _WIDE_MARKS = ".,;:!?", "。，；：！？、"
+
+
+class PunctuationNoise(ByWords):
+    """Puts marks after some words, or leaves out some marks that are there."""
+
+    name = "punctuation"
+    help = "puts punctuation marks in, or leaves them out"
+
+    def change(self, pieces: list[str], words: Words, generator: np.random.Generator) -> bool:
+        """Add marks, or take some away, by a throw of a coin."""
+        marks = [index for index, piece in enumerate(pieces) if piece in _MARKS or piece in _WIDE_MARKS]
+        if marks and generator.random() < 0.5:
+            for index in shuffled(marks, generator)[: self.count(words.free)]:
+                pieces[index] = ""
+            return True
+        some = shuffled(words.free, generator)[: self.count(words.free)]
+        for index, draw in zip(some, generator.random(len(some)).tolist(), strict=True):
+            known = _WIDE_MARKS if is_han(pieces[index]) else _MARKS
+            pieces[index] += known[int(draw * len(known))]
+        return bool(some)

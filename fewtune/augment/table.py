@@ -1,0 +1,67 @@
+"""A table with the views of its texts beside them, to look at or to learn from elsewhere."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fewtune.augment.policy import Policy
+from fewtune.data.columns import Columns
+from fewtune.errors import DataError
+from fewtune.interfaces import RunContext
+from fewtune.types import Table
+
+COLUMN, GROUP = "augmentation", "group"
+
+
+@dataclass(frozen=True, slots=True)
+class AugmentedTable:
+    """Every row, and after it its views.
+
+    Attributes:
+        columns: those of the data, `group` where it had none for groups, and `augmentation`.
+        rows: a view has its row's other values, its row's group, and the name of what made it; a row of
+            the data has "" there.
+        counts: name of an augmentation to how many views were asked of it, are there, and came out unchanged.
+    """
+
+    columns: Sequence[str]
+    rows: Sequence[Sequence[Any]]
+    counts: dict[str, dict[str, int]]
+
+
+def augment_table(table: Table, columns: Columns, policy: Policy, run: RunContext) -> AugmentedTable:
+    """Put views beside the rows of a table.
+
+    Raises:
+        DataError: the table has a column `augmentation` already.
+        MissingExtraError: the texts need something that is not installed.
+    """
+    if COLUMN in table.columns:
+        raise DataError(
+            f"The data has a column {COLUMN!r} already.",
+            where=table.source,
+            how="Augment the data as it was before, or rename the column.",
+        )
+    texts = table.column(columns.text)
+    made = policy.views(texts, lambda text: run.generator("augment", text), progress=run.progress)
+    place = table.columns.index(columns.text)
+    # Views must not be parted from their row by the folds of whoever learns from this table.
+    grouped = columns.group is not None
+    rows: list[Sequence[Any]] = []
+    views = iter(made.views)
+    view = next(views, None)
+    for number, row in enumerate(table.rows):
+        group = [] if grouped else [number + 1]
+        rows.append([*row, *group, ""])
+        while view is not None and view.of == number:
+            rows.append([*row[:place], view.text, *row[place + 1 :], *group, view.by])
+            view = next(views, None)
+    found = Counter(view.by for view in made.views)
+    counts = {
+        name: {"wanted": wanted, "views": found[name], "unchanged": wanted - found[name]}
+        for name, wanted in made.wanted.items()
+    }
+    return AugmentedTable([*table.columns, *([] if grouped else [GROUP]), COLUMN], rows, counts)
