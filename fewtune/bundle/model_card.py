@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from fewtune.bundle.manifest import Manifest
@@ -141,6 +142,7 @@ def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
         _in_words(manifest.scores, _noun(manifest)),
         _scores_table(manifest.scores),
         _per_class_table(manifest),
+        _unsure_table(manifest),
         "## How it was made",
         _origin(manifest),
         _rungs_table(manifest),
@@ -240,7 +242,8 @@ def _rungs_table(manifest: Manifest) -> str:
 def _limits(manifest: Manifest) -> str:
     tokens, noun = manifest.backbone.get("max_tokens"), _noun(manifest)
     lines = [
-        f"- It answers with one of its classes whatever it is given; {noun} of another kind get an answer too.",
+        f"- It answers with one of its classes whatever it is given; {noun} of another kind get an answer too."
+        + _marked(manifest),
         f"- The scores hold for {noun} that come from where the training data came from.",
     ]
     if tokens:
@@ -249,6 +252,27 @@ def _limits(manifest: Manifest) -> str:
     if languages and "*" not in languages:
         lines.append(f"- Its encoder was trained on {', '.join(map(escape, languages))}.")
     return "\n".join(lines)
+
+
+def _marked(manifest: Manifest) -> str:
+    if manifest.answer_rules.scope_threshold is None:
+        return ""
+    return " The distance to its classes in feature space (scope.safetensors) tells most of them."
+
+
+def _unsure_table(manifest: Manifest) -> str:
+    """What each share of errors costs, and what more labels would bring."""
+    rows = ["| errors allowed | unsure below | answered | errors among the answers |", "|---|---|---|---|"]
+    for some in manifest.answer_rules.thresholds:
+        if some.below is None or some.answered is None or some.error is None:
+            rows.append(f"| {some.target_error:.0%} | not to be had with these labels | | |")
+            continue
+        cells = [f"{some.target_error:.0%}", f"{some.below:.3f}"]
+        cells += [_with_ends(asdict(score)) for score in (some.answered, some.error)]
+        rows.append(f"| {' | '.join(cells)} |")
+    table = "\n".join(rows) if len(rows) > 2 else ""
+    words = escape(manifest.learning_curve.words) if manifest.learning_curve else ""
+    return "\n\n".join(part for part in (table, words) if part)
 
 
 def _files(manifest: Manifest) -> str:

@@ -7,7 +7,7 @@ import pytest
 
 from fewtune.bundle.manifest import FileEntry, Manifest
 from fewtune.bundle.model_card import escape, model_card, sentence_transformers_card
-from fewtune.types import Scores
+from fewtune.types import AnswerRules, Score, Scores, Threshold
 
 
 def test_the_card_says_what_a_reader_needs(manifest: Manifest) -> None:
@@ -33,6 +33,17 @@ def test_the_card_says_what_a_reader_needs(manifest: Manifest) -> None:
         "- all of these: 67.0 MB",
     ):
         assert needed in card, needed
+
+
+def test_the_card_says_what_each_share_of_errors_costs(manifest: Manifest) -> None:
+    answered, error = Score(0.62, 0.5, 0.73, 40), Score(0.04, 0.01, 0.12, 40)
+    thresholds = (Threshold(0.01, None, None, None), Threshold(0.05, 0.8127, answered, error))
+    rules = AnswerRules(thresholds, (), 0.3)
+    card = model_card(dataclasses.replace(manifest, answer_rules=rules), "t")
+    assert "| 1% | not to be had with these labels | | |" in card
+    assert "| 5% | 0.813 | 62.0 % (50.0 % to 73.0 %) | 4.0 % (1.0 % to 12.0 %) |" in card
+    assert "scope.safetensors" in card
+    assert "errors allowed" not in model_card(manifest, "t")
 
 
 def test_an_interval_that_is_not_known_is_not_claimed(manifest: Manifest, scores: Scores) -> None:
