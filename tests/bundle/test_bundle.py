@@ -29,7 +29,8 @@ def test_a_bundle_holds_what_it_says_and_no_pickle(copy: Path) -> None:
     names = {path.relative_to(copy).as_posix() for path in copy.rglob("*") if path.is_file()}
     private = {f"private/{name}" for name in manifest.private_files}
     assert names == {*manifest.files, *private, "bundle.json"}
-    assert {path.suffix for path in copy.rglob("*") if path.is_file()} <= {".onnx", ".json", ".jsonl", ".toml", ".md"}
+    kinds = {".html", ".json", ".jsonl", ".md", ".onnx", ".safetensors", ".toml"}
+    assert {path.suffix for path in copy.rglob("*") if path.is_file()} <= kinds
 
 
 def test_scores_survive_json(tfidf_model: fewtune.Model) -> None:
