@@ -67,6 +67,11 @@ class _Stage:
     answers: dict[str, FloatArray] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
 
+    def known(self, prior: Prior | None) -> FloatArray:
+        """(repeats, n, k) answers of what the prior speaks of, or else of whatever was tried first."""
+        first = next(iter(self.answers.values()))
+        return first if prior is None else self.answers.get(prior.over, first)
+
 
 class _Real(Candidate):
     """A cheap rung: really tried, and its time counted."""
@@ -106,13 +111,13 @@ class _Rehearsed(_Real):
         del dataset, run
         cost = self._stage.costs[self.name]
         self._stage.clock.seconds += cost.once + len(resampling.splits) * cost.each
-        assert self.prior is not None
-        known = self._stage.answers.get(self.prior.over, next(iter(self._stage.answers.values())))
-        validated = np.zeros(known.shape[:2], bool)
+        known = self._stage.known(self.prior)
+        validated = np.full((resampling.repeats, *known.shape[1:]), np.nan)
         for number, split in enumerate(resampling.splits):
-            validated[number // resampling.folds, split.valid] = True
-        kept = np.where(validated[:, :, None], known, np.nan)[: resampling.repeats]
-        return (Trial({}, _improved(kept, self._stage.targets, math.exp(self.prior.mean))),)
+            repeat = number // resampling.folds
+            validated[repeat, split.valid] = known[repeat % len(known), split.valid]
+        ratio = math.exp(self.prior.mean) if self.prior else 1.0
+        return (Trial({}, _improved(validated, self._stage.targets, ratio)),)
 
 
 def _loss(log_probs: FloatArray, targets: IntArray) -> float:
@@ -156,12 +161,20 @@ def advise(recipe: Recipe, dataset: Dataset, task: Task, threads: int, progress:
         clock = _Clock()
         run = RunContext(Path(place), recipe.seed, threads, progress, clock, recipe.budget_seconds)
         stage = _Stage(clock, task.targets(dataset, dataset.labels))
+        resampling = task.resample(dataset, run)
+        if all(some.prior is not None for some in candidates):
+            _try_what_priors_speak_of(recipe, dataset, resampling, task, stage, run)
         rehearsed = [(_Real if some.prior is None else _Rehearsed)(some, stage) for some in candidates]
         try:
-            climbed = climb(rehearsed, dataset, task.resample(dataset, run), task, run)
+            climbed = climb(rehearsed, dataset, resampling, task, run)
         except NothingTriedError as error:
             raise _nothing((*not_offered, *error.left_out)) from None
-    outlooks = _outlooks(climbed, task, candidates)
+        groups = resampling.groups
+        tried = {
+            name: task.score(dataset, dataset.labels, answers, groups, how="", out_of_fold=True)[task.primary_metric]
+            for name, answers in stage.answers.items()
+        }
+    outlooks = _outlooks(climbed, task.primary_metric, candidates, tried)
     taken = outlooks[climbed.winner.place]
     now = Score(taken.likely, taken.low, taken.high, len(dataset), LEVEL)
     more = tuple(forecast_without_points(now, len(dataset), len(dataset.labels), some) for some in MORE_PER_CLASS)
@@ -195,32 +208,50 @@ def _seconds(climbed: Climb, stage: _Stage) -> float:
     return stage.clock.seconds + final + _CURVE * folds + _FIXED_SECONDS
 
 
-def _outlooks(climbed: Climb, task: Task, candidates: Sequence[Candidate]) -> tuple[Outlook, ...]:
+def _try_what_priors_speak_of(
+    recipe: Recipe, dataset: Dataset, resampling: Resampling, task: Task, stage: _Stage, run: RunContext
+) -> None:
+    """Where only tuned rungs were asked for, what they are compared with is tried all the same; `fit` does not."""
+    asked_for = recipe.model_copy(update={"method": "auto", "settings": {}})
+    for tuner in catalog.stand_ins(recipe, task):
+        for candidate in tuner.candidates(dataset, asked_for)[0]:
+            _Real(candidate, stage).cross_fit(dataset, resampling, run)
+    stage.clock.seconds = 0.0
+    if not stage.answers:
+        nothing_known = np.full((resampling.repeats, len(dataset), len(dataset.labels)), 1 / len(dataset.labels))
+        stage.answers["nothing"] = np.log(nothing_known).astype(np.float32)
+
+
+def _outlooks(
+    climbed: Climb, metric: str, candidates: Sequence[Candidate], tried: Mapping[str, Score]
+) -> tuple[Outlook, ...]:
     """What each rung of the climb is likely worth: measured where it was really tried, else after its prior."""
-    priors = {candidate.name: candidate.prior for candidate in candidates}
-    measured = {rung.name: rung.scores[task.primary_metric] for rung in climbed.rungs if not priors.get(rung.name)}
-    found = []
+    priors = {candidate.name: candidate.prior for candidate in candidates if candidate.prior is not None}
+    found: dict[str, Outlook] = {}
     for place, rung in enumerate(climbed.rungs):
-        prior = priors.get(rung.name)
-        score = rung.scores[task.primary_metric]
-        low, high, value = score.low or 0.0, 1.0 if score.high is None else score.high, score.value
-        if prior is not None:
-            over = measured.get(prior.over, score)
-            value, low, high = _after_prior(over, prior)
-        found.append(
-            Outlook(
-                rung.name,
-                rung.method,
-                rung.model,
-                rung.predicted_seconds,
-                value,
-                low,
-                high,
-                measured=prior is None,
-                taken=place == climbed.winner.place,
-            )
+        members = rung.name.split(" + ")
+        measured = not priors.keys() & set(members)
+        score = rung.scores[metric]
+        value, low, high = score.value, score.low or 0.0, 1.0 if score.high is None else score.high
+        if rung.name in priors:
+            prior = priors[rung.name]
+            value, low, high = _after_prior(tried.get(prior.over, next(iter(tried.values()))), prior)
+        elif not measured:
+            # A blend with a rung that was not really tried is worth about as much as its better member.
+            better = max((found[name] for name in members), key=lambda member: member.likely)
+            value, low, high = better.likely, better.low, better.high
+        found[rung.name] = Outlook(
+            rung.name,
+            rung.method,
+            rung.model,
+            rung.predicted_seconds,
+            value,
+            low,
+            high,
+            measured=measured,
+            taken=place == climbed.winner.place,
         )
-    return tuple(found)
+    return tuple(found.values())
 
 
 def _after_prior(over: Score, prior: Prior) -> tuple[float, float, float]:

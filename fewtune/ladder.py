@@ -100,7 +100,13 @@ def comparisons(climbed: Climb, targets: IntArray) -> tuple[Comparison, ...]:
     """The rung that was taken beside each of the others, in the order of the rungs."""
     winner, *others = climbed.winners
     found = [
-        compare(_outcome(winner, targets), _outcome(other, targets), (winner.candidate.name, other.candidate.name))
+        compare(
+            _outcome(winner, targets),
+            _outcome(other, targets),
+            (winner.candidate.name, other.candidate.name),
+            among=len(others),
+            optimism=climbed.optimism.get("accuracy", 0.0),
+        )
         for other in sorted(others, key=lambda other: other.place)
     ]
     return tuple(comparison for comparison in found if comparison is not None)

@@ -331,25 +331,39 @@ def _learning_curve(
     run: RunContext,
 ) -> LearningCurve:
     """What was taken, trained on parts of the data, where the budget allows; and what more labels would bring."""
-    rung, resampling = rungs[climbed.winner.place], climbed.winner.resampling
-    allowed = min(_CURVE_SHARE * run.budget_seconds, run.seconds_left / 2)
-    cost = sum(FRACTIONS) * rung.seconds
-    if cost > allowed:
-        resampling, cost = resampling.first(1), cost / len(resampling.splits)
+    winner, rung = climbed.winner, rungs[climbed.winner.place]
+    # The clock decides once: a resumed run draws the same curve.
+    folds = run.journal.once("folds of the learning curve", lambda: _curve_folds(rungs, rung, winner.resampling, run))
+    resampling = winner.resampling.first(max(1, folds))
     points: list[CurvePoint] = []
-    if cost <= allowed:
+    if folds:
         with run.progress.step("Learning curve", total=len(FRACTIONS)) as step:
             for fraction in FRACTIONS:
-                points.append(_curve_point(task, dataset, resolved, resampling, fraction, run))
+                point = _curve_point(task, dataset, resolved, resampling, fraction, run)
+                if point is None:
+                    points = []
+                    break
+                points.append(point)
                 step.advance()
-    full = CurvePoint(training_size(resampling), rung.scores[task.primary_metric])
+    full = _scored_on(task, dataset, winner.trial.log_probs, resampling)
     now = scores[task.primary_metric]
     return learning_curve(rung.name, task.primary_metric, [*points, full], now, len(dataset), len(dataset.labels))
 
 
+def _curve_folds(rungs: Sequence[Rung], rung: Rung, resampling: Resampling, run: RunContext) -> int:
+    """How many of the folds the learning curve is measured on; 0 where the budget has no room for it."""
+    members = [some.seconds for some in rungs if some.name in rung.name.split(" + ")]
+    seconds = sum(FRACTIONS) * (sum(members) or rung.seconds)
+    allowed = min(_CURVE_SHARE * run.budget_seconds, run.seconds_left / 2)
+    if seconds <= allowed:
+        return len(resampling.splits)
+    return 1 if seconds / len(resampling.splits) <= allowed else 0
+
+
 def _curve_point(
     task: Task, dataset: Dataset, resolved: Recipe, resampling: Resampling, fraction: float, run: RunContext
-) -> CurvePoint:
+) -> CurvePoint | None:
+    """What training on a part gives; None where it could not be had, or not on all of the folds."""
     some = smaller(
         resampling, task.targets(dataset, dataset.labels), fraction, run.generator("learning curve", fraction)
     )
@@ -358,9 +372,25 @@ def _curve_point(
     place.mkdir(exist_ok=True)
     apart = replace(run, journal=Journal(place), budget_seconds=max(1.0, run.seconds_left), progress=SilentProgress())
     (candidate,), _ = _offers(catalog.find_tuners(resolved, task), dataset, resolved)
-    (trial,) = candidate.cross_fit(dataset, some, apart)
-    scores = task.score(dataset, dataset.labels, trial.log_probs, some.groups, how=some.name, out_of_fold=True)
-    return CurvePoint(training_size(some), scores[task.primary_metric])
+    try:
+        (trial,) = candidate.cross_fit(dataset, some, apart)
+    except TuningError:
+        return None
+    answered = np.asarray(np.isfinite(trial.log_probs[:, :, 0]).any(axis=0))
+    if not all(answered[split.valid].all() for split in some.splits):
+        return None
+    return _scored_on(task, dataset, trial.log_probs, some)
+
+
+def _scored_on(task: Task, dataset: Dataset, log_probs: FloatArray, resampling: Resampling) -> CurvePoint:
+    """Out-of-fold answers scored on these folds alone."""
+    kept = np.full_like(log_probs[: resampling.repeats], np.nan)
+    for number, split in enumerate(resampling.splits):
+        repeat = number // resampling.folds if len(resampling.splits) > 1 else 0
+        if repeat < len(log_probs):
+            kept[repeat, split.valid] = log_probs[repeat, split.valid]
+    scores = task.score(dataset, dataset.labels, kept, resampling.groups, how=resampling.name, out_of_fold=True)
+    return CurvePoint(training_size(resampling), scores[task.primary_metric])
 
 
 def _with_scope(fitted: Fitted, rules: AnswerRules) -> Fitted:

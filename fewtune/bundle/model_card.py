@@ -230,7 +230,7 @@ def _rungs_table(manifest: Manifest) -> str:
         "|---|---|---|---|---|",
     ]
     for rung in manifest.rungs:
-        taken = "taken" if (rung["method"], rung["model"]) == (manifest.method, manifest.model) else ""
+        taken = "taken" if rung.get("tune_seconds") is not None else ""
         score, loss = rung["scores"][metric], _plain(rung["expected_log_loss"])
         form = _percent if metric in _SHARES else _plain
         rows.append(

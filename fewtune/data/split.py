@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
+from fewtune.errors import DataError
 from fewtune.types import IntArray, Resampling, Split
 
 GeneratorOf = Callable[[int], np.random.Generator]
@@ -22,8 +23,16 @@ def choose_resampling(targets: IntArray, groups: IntArray, generator_of: Generat
         targets: (n,) class indices.
         groups: (n,) group indices.
         generator_of: number of a repeat to its random generator.
+
+    Raises:
+        DataError: there is one group only.
     """
     n = len(targets)
+    if len(np.unique(groups)) < 2:
+        raise DataError(
+            "All examples are alike, or of one group: none can be held out to score what is learnt from the others.",
+            how="Give examples that differ from each other, or another --group.",
+        )
     if n > _HOLD_OUT_FROM:
         return hold_out(targets, groups, share=_HOLD_OUT_SHARE, generator=generator_of(0))
     folds = min(_FOLDS, len(np.unique(groups)))
@@ -61,6 +70,25 @@ def hold_out(targets: IntArray, groups: IntArray, *, share: float, generator: np
     fold_of = _deal(targets, groups, round(1 / share), generator)
     split = Split(np.flatnonzero(fold_of != 0), np.flatnonzero(fold_of == 0))
     return Resampling(f"hold-out of {share:.0%}, stratified, grouped", (split,), 1, groups)
+
+
+def joined(groups: IntArray, links: Sequence[tuple[int, int]], nodes: int) -> IntArray:
+    """(n,) group indices after groups were linked with each other.
+
+    Args:
+        groups: (n,) group indices, each below `nodes`.
+        links: pairs of nodes that belong together.
+        nodes: how many there are; some may be no group of an example.
+    """
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    if not links:
+        return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+    rows, columns = zip(*links, strict=True)
+    graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(nodes, nodes))
+    component = connected_components(graph, directed=False)[1]
+    return np.unique(component[groups], return_inverse=True)[1].astype(np.int64)
 
 
 def _deal(targets: IntArray, groups: IntArray, folds: int, generator: np.random.Generator) -> IntArray:

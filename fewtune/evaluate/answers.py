@@ -9,6 +9,9 @@ from fewtune.evaluate.scope import scope_threshold
 from fewtune.evaluate.selective import choose_thresholds
 from fewtune.types import AnswerRules, FloatArray, IntArray
 
+# The mean of fewer would be the vector of an example, or nearly so, and the bundle is passed on.
+_FEWEST_OF_A_MEAN = 3
+
 
 def classifier_rules(
     targets: IntArray,
@@ -26,9 +29,19 @@ def classifier_rules(
         groups: (n,) group indices.
         generator: of what is drawn on the way.
     """
-    has_features = similarity is not None and not np.isnan(similarity).all()
+    least = None
+    outside = None
+    if similarity is not None and not np.isnan(similarity).all() and _means_hide_examples(targets, groups):
+        least = scope_threshold(similarity)
+        outside = similarity < least
     return AnswerRules(
-        thresholds=choose_thresholds(targets, log_probs, groups, generator),
-        true_label_probabilities=true_label_probabilities(targets, log_probs),
-        scope_threshold=scope_threshold(similarity) if similarity is not None and has_features else None,
+        thresholds=choose_thresholds(targets, log_probs, groups, generator, outside=outside),
+        true_label_probabilities=true_label_probabilities(targets, log_probs, groups),
+        scope_threshold=least,
     )
+
+
+def _means_hide_examples(targets: IntArray, groups: IntArray) -> bool:
+    """Whether the mean of each class stands on so many examples that it gives none of them away."""
+    pairs = np.unique(np.stack([targets, groups]), axis=1)
+    return bool((np.bincount(pairs[0])[np.unique(targets)] >= _FEWEST_OF_A_MEAN).all())

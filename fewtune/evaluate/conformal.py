@@ -11,23 +11,26 @@ import math
 
 import numpy as np
 
+from fewtune.evaluate.intervals import effective_size
 from fewtune.types import FloatArray, IntArray
 
 # More than these say nothing that their quantiles do not.
 _MOST_KEPT = 1000
 
 
-def true_label_probabilities(targets: IntArray, log_probs: FloatArray) -> tuple[float, ...]:
+def true_label_probabilities(targets: IntArray, log_probs: FloatArray, groups: IntArray) -> tuple[float, ...]:
     """What the true labels were given out of fold, in rising order, at most a thousand quantiles of them.
 
     Args:
         targets: (n,) class indices.
         log_probs: (repeats, n, k) calibrated; NaN where a repeat did not validate an example.
+        groups: (n,) group indices; examples of one group count as one.
     """
     given = np.take_along_axis(log_probs, targets[None, :, None], axis=2)[:, :, 0]
     known = np.sort(np.exp(given[~np.isnan(given)].astype(np.float64)))
-    examples = int((~np.isnan(given).all(axis=0)).sum())
-    # One number an example: repeats are not more data. The lowest of each bunch, to be on the safe side.
+    examples = min(len(known), round(effective_size(groups[~np.isnan(given).all(axis=0)])))
+    # One number an independent example: repeats and likes are not more data.
+    # The lowest of each bunch, to be on the safe side.
     ordered = known[np.arange(examples) * len(known) // max(examples, 1)]
     if examples > _MOST_KEPT:
         ordered = np.quantile(ordered, np.linspace(0, 1, _MOST_KEPT))

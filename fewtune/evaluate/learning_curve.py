@@ -23,6 +23,7 @@ METHOD = (
     "a power law of the error (Hestness et al. 2017), its exponent shrunk towards that of other data sets; "
     "the points are out of fold"
 )
+METHOD_UNMEASURED = "a power law of the error (Hestness et al. 2017), its exponent that of other data sets"
 # The exponent on other data sets (benchmarks/README.md, curve).
 _EXPONENT, _EXPONENT_SD = 0.22, 0.14
 # How the luck of drawing the examples moves a score, beside the binomial deviation of as many.
@@ -80,8 +81,12 @@ def learning_curve(
     nearest = forecasts[0]
     low, high = 100 * nearest.gain_low, 100 * nearest.gain_high
     brings = f"{max(0, low):.0f} to {high:.0f} points" if high >= 1 else "less than a point"
-    words = f"The next {nearest.more_per_class} labels a class are likely to bring {brings} of {metric}."
-    return LearningCurve(rung, metric, tuple(points), forecasts, words, METHOD)
+    words = f"The next {nearest.more_per_class} labels a class are likely to bring {brings} of {metric}"
+    if len(points) < 2:
+        return LearningCurve(
+            rung, metric, tuple(points), forecasts, f"{words}, as on other data sets.", METHOD_UNMEASURED
+        )
+    return LearningCurve(rung, metric, tuple(points), forecasts, f"{words}.", METHOD)
 
 
 def forecast_without_points(now: Score, examples: int, classes: int, more: int) -> Forecast:

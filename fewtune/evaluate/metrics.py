@@ -246,6 +246,10 @@ def _per_class(
     found = {}
     for i, label in enumerate(labels):
         trials = posterior.effective_f1(i, called[i] + support[i]) if support[i] else 0.0
+        # Of a class that no example belongs to, nothing can be said.
+        if not support[i]:
+            recall[i] = f1[i] = np.nan
+            precision[i] = precision[i] if called[i] else np.nan
         found[label] = {
             "precision": maker.score(
                 precision[i], intervals.wilson(precision[i], called[i], maker.level), intervals.WILSON

@@ -1,8 +1,8 @@
 """Is an input of the kind that the model learnt from? By its distance to the classes in feature space.
 
 The cosine to the nearest class mean. It tells texts of other kinds apart as well as a Mahalanobis
-distance (Lee et al. 2018, arXiv:1807.03888) or nearest neighbours do with few labels, and unlike the
-latter keeps no single example (benchmarks/README.md).
+distance (Lee et al. 2018, arXiv:1807.03888) or nearest neighbours do with few labels
+(benchmarks/README.md), and unlike the latter gives no single example away, as long as a class has a few.
 """
 
 from __future__ import annotations

@@ -174,14 +174,18 @@ def _metrics(outcome: Outcome, chosen: IntArray) -> dict[str, float]:
     return found
 
 
-def compare(first: Outcome, second: Outcome, names: tuple[str, str], level: float = 0.95) -> Comparison | None:
+def compare(
+    first: Outcome, second: Outcome, names: tuple[str, str], *, among: int = 1, optimism: float = 0.0
+) -> Comparison | None:
     """Compare two classifiers' out-of-fold accuracy, example by example; None where no example was answered by both.
 
     Args:
         first, second: what they answered, on the same examples.
         names: of the two.
-        level: nominal coverage of the interval.
+        among: how many comparisons are made, so that all of them hold together (Bonferroni).
+        optimism: what the first one's accuracy is too good by, since it was chosen on these examples.
     """
+    level = 1 - 0.05 / among
     repeats = min(len(first.seen), len(second.seen))
     seen = first.seen[:repeats] & second.seen[:repeats]
     if not seen.any():
@@ -194,9 +198,9 @@ def compare(first: Outcome, second: Outcome, names: tuple[str, str], level: floa
     low, high = intervals.paired_difference(better, worse, n, level)
     assert low is not None
     assert high is not None
-    difference = Score(
-        better - worse, low, high, len(np.unique(groups)), level, f"{intervals.PAIRED}; {intervals.OUT_OF_FOLD}"
-    )
+    low, high = low - optimism, high - optimism
+    method = f"{intervals.PAIRED}; {intervals.OUT_OF_FOLD}"
+    difference = Score(better - worse - optimism, low, high, len(np.unique(groups)), level, method)
     declared = low > 0 or high < 0
     return Comparison(*names, "accuracy", difference, declared, _in_words(*names, difference, declared))
 

@@ -24,6 +24,8 @@ _FEWEST_ANSWERED = 5.0
 # Shares of the goal that are aimed at, one after the other, until the error is within the goal after its correction.
 _STRICTER = (1.0, 0.8, 0.6, 0.4, 0.25, 0.1)
 _DRAWS = 200
+# The confidence of what is not answered whatever the threshold is.
+_NEVER = -1.0
 _SHARE = f"{intervals.WILSON}; {intervals.OUT_OF_FOLD}"
 _ERROR = f"{_SHARE}; corrected by the bootstrap for the threshold's choice"
 
@@ -57,11 +59,12 @@ class _Answers:
         error = (np.cumsum(weight * self.wrong) + _PRIOR_EXAMPLES * foreseen) / (answered + _PRIOR_EXAMPLES)
         # Equal confidences are answered together or not at all.
         last = np.append(self.confidence[1:] < self.confidence[:-1], True)
-        reached = np.flatnonzero((error <= goal) & last & (answered >= _FEWEST_ANSWERED))
+        possible = self.confidence > _NEVER
+        reached = np.flatnonzero((error <= goal) & last & possible & (answered >= _FEWEST_ANSWERED))
         if not len(reached):
             return math.inf
         place = int(reached[-1])
-        if place + 1 == len(self.confidence):
+        if place + 1 == len(self.confidence) or self.confidence[place + 1] == _NEVER:
             return 0.0
         return float((self.confidence[place] + self.confidence[place + 1]) / 2)
 
@@ -80,6 +83,7 @@ def choose_thresholds(
     generator: np.random.Generator,
     goals: Sequence[float] = GOALS,
     level: float = 0.95,
+    outside: np.ndarray | None = None,
 ) -> tuple[Threshold, ...]:
     """For each goal, below which confidence to say "unsure".
 
@@ -90,11 +94,12 @@ def choose_thresholds(
         generator: draws groups for the correction.
         goals: highest shares of errors among the answered, each above 0.
         level: nominal coverage of the intervals.
+        outside: (repeats, n) which inputs are taken for ones of another kind: they are never answered.
 
     Returns:
         One for each goal; with a `below` of None where no threshold reaches it.
     """
-    answers = _sorted_answers(targets, log_probs, groups)
+    answers = _sorted_answers(targets, log_probs, groups, outside)
     count = int(answers.member_of.max()) + 1
     effective = intervals.effective_size(groups[~np.isnan(log_probs[:, :, 0]).all(axis=0)])
     effective /= intervals.OUT_OF_FOLD_VARIANCE
@@ -139,11 +144,13 @@ def _optimism(answers: _Answers, goal: float, draws: Sequence[FloatArray]) -> fl
     return max(0.0, float(there[0] / there[1] - here[0] / here[1]))
 
 
-def _sorted_answers(targets: IntArray, log_probs: FloatArray, groups: IntArray) -> _Answers:
+def _sorted_answers(targets: IntArray, log_probs: FloatArray, groups: IntArray, outside: np.ndarray | None) -> _Answers:
     seen = ~np.isnan(log_probs[:, :, 0])
     repeat, example = np.nonzero(seen)
     answers = log_probs[repeat, example]
     confidence = np.exp(answers.max(axis=1).astype(np.float64))
+    if outside is not None:
+        confidence = np.where(outside[repeat, example], _NEVER, confidence)
     order = np.argsort(-confidence, kind="stable")
     validated = groups[seen.any(axis=0)]
     independent = intervals.effective_size(validated) / len(validated)

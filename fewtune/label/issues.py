@@ -44,7 +44,9 @@ def suspects(
     counts = np.bincount(targets, minlength=log_probs.shape[2])
     found = _by_confident_learning(dataset, known, targets[known], probs, counts)
     if (counts[counts > 0] < _RARE).any():
-        found += _by_neighbours(dataset, targets, counts, features())
+        given = np.full(len(targets), 1 / len(counts))
+        given[known] = probs[np.arange(len(known)), targets[known]]
+        found += _by_neighbours(dataset, targets, counts, given, features())
     return tuple(sorted(found, key=lambda suspect: suspect.score)[:_MOST])
 
 
@@ -73,7 +75,9 @@ def _by_confident_learning(
     return found
 
 
-def _by_neighbours(dataset: Dataset, targets: IntArray, counts: IntArray, features: FloatArray | None) -> list[Suspect]:
+def _by_neighbours(
+    dataset: Dataset, targets: IntArray, counts: IntArray, given: FloatArray, features: FloatArray | None
+) -> list[Suspect]:
     if features is None or len(targets) <= _NEIGHBOURS:
         return []
     rows = features / np.maximum(np.linalg.norm(features, axis=1, keepdims=True), 1e-12)
@@ -89,7 +93,7 @@ def _by_neighbours(dataset: Dataset, targets: IntArray, counts: IntArray, featur
                 f"{votes[winner]} of the {_NEIGHBOURS} most similar examples are labelled {dataset.labels[winner]!r}, "
                 f"none {dataset.labels[label]!r}"
             )
-            found.append(_suspect(dataset, i, winner, 1 - votes[winner] / _NEIGHBOURS, reason))
+            found.append(_suspect(dataset, i, winner, float(given[i]), reason))
     return found
 
 

@@ -51,6 +51,12 @@ def answers(
 
 
 def _threshold(manifest: Manifest, max_error: float) -> float:
+    if not 0 < max_error < 1:
+        raise RecipeError(
+            f"The share of errors cannot be {max_error:g}.",
+            where="--max-error",
+            how="Write a share between 0 and 1, such as 0.05.",
+        )
     known = {threshold.target_error: threshold for threshold in manifest.answer_rules.thresholds}
     within = [goal for goal in known if goal <= max_error + 1e-9]
     if not known:
@@ -60,7 +66,8 @@ def _threshold(manifest: Manifest, max_error: float) -> float:
     reached = [goal for goal in within if known[goal].below is not None]
     if not reached:
         raise RecipeError(
-            f"With the labels that this model learnt from, no answers are expected to be right in {1 - max_error:.0%}.",
+            "With the labels that this model learnt from, no answers are expected to be right in "
+            f"{100 * (1 - max_error):.4g} %.",
             where="--max-error",
             how=_possible(list(known.values())),
         )

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fewtune.data.split import choose_resampling
+from fewtune.data.split import choose_resampling, joined
 from fewtune.errors import DataError
 from fewtune.evaluate.answers import classifier_rules
 from fewtune.evaluate.metrics import classification_scores
@@ -42,14 +42,12 @@ class Classification(Task):
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices: of near-duplicates, joined with the user's groups."""
         same = self.same([example.input for example in dataset])
-        named: dict[str, int] = {}
-        for i, example in enumerate(dataset):
-            if example.group is None:
-                continue
-            first = named.setdefault(example.group, int(same[i]))
-            if first != same[i]:
-                same[same == same[i]] = first
-        return np.unique(same, return_inverse=True)[1].astype(np.int64)
+        named = [example.group for example in dataset]
+        numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
+        offset = int(same.max(initial=-1)) + 1
+        # Examples are joined to the group of their likes and to the user's: what hangs together is one group.
+        links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
+        return joined(same, links, offset + len(numbers))
 
     def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
         """(n,) class indices.

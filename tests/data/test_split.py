@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewtune.data.duplicates import duplicate_groups, matches_across
-from fewtune.data.split import choose_resampling, hold_out, make_folds
+from fewtune.data.split import choose_resampling, hold_out, joined, make_folds
+from fewtune.errors import DataError
 from fewtune.types import Resampling
 
 
@@ -102,3 +103,17 @@ def test_one_changed_word_in_a_long_text_is_near() -> None:
         0,
         1,
     ]
+
+
+def test_what_hangs_together_over_several_links_is_one_group() -> None:
+    # Four texts in groups A, B, B, A, the last but one like the first.
+    same = np.array([0, 1, 2, 1])
+    links = [(0, 3), (1, 4), (2, 4), (1, 3)]
+    assert len(set(joined(same, links, 5).tolist())) == 1
+    assert joined(same, [(0, 3), (2, 3)], 4).tolist() == [0, 1, 0, 1]
+    assert joined(np.array([7, 7, 3]), [], 8).tolist() == [1, 1, 0]
+
+
+def test_one_group_alone_is_refused_in_words() -> None:
+    with pytest.raises(DataError, match="held out"):
+        choose_resampling(np.array([0, 1, 0, 1]), np.zeros(4, int), np.random.default_rng)

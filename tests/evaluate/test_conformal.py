@@ -21,7 +21,7 @@ def test_new_true_labels_are_in_the_sets_as_often_as_asked(coverage: float) -> N
     held, sizes = [], []
     for seed in range(40):
         targets, log_probs = answers(60, seed)
-        threshold = set_threshold(true_label_probabilities(targets, log_probs[None]), coverage)
+        threshold = set_threshold(true_label_probabilities(targets, log_probs[None], np.arange(len(targets))), coverage)
         chosen = label_sets(np.exp(new), threshold)
         held.append(chosen[np.arange(len(new_targets)), new_targets].mean())
         sizes.append(chosen.sum(axis=1).mean())
@@ -32,7 +32,7 @@ def test_new_true_labels_are_in_the_sets_as_often_as_asked(coverage: float) -> N
 
 def test_too_few_examples_promise_nothing_less_than_all_labels() -> None:
     targets, log_probs = answers(8, 0)
-    threshold = set_threshold(true_label_probabilities(targets, log_probs[None]), 0.95)
+    threshold = set_threshold(true_label_probabilities(targets, log_probs[None], np.arange(len(targets))), 0.95)
     assert label_sets(np.exp(log_probs), threshold).all()
 
 
@@ -45,6 +45,7 @@ def test_repeats_and_gaps_do_not_count_as_examples() -> None:
     targets, log_probs = answers(30, 5)
     twice = np.stack([log_probs, log_probs])
     twice[1, 10:] = np.nan
-    assert len(true_label_probabilities(targets, twice)) == 30
-    many = np.repeat(log_probs, 100, axis=0)
-    assert len(true_label_probabilities(np.repeat(targets, 100), many[None])) == 1000
+    assert len(true_label_probabilities(targets, twice, np.arange(30))) == 30
+    many, of_many = np.repeat(log_probs, 100, axis=0), np.repeat(targets, 100)
+    assert len(true_label_probabilities(of_many, many[None], np.arange(3000))) == 1000
+    assert len(true_label_probabilities(of_many, many[None], np.repeat(np.arange(30), 100))) == 30

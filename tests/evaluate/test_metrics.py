@@ -171,3 +171,44 @@ def test_wilson_against_the_textbook() -> None:
     low, high = intervals.wilson(0.5, 10, 0.95)
     assert low == pytest.approx(0.2366, abs=1e-4)
     assert high == pytest.approx(0.7634, abs=1e-4)
+
+
+def test_of_a_class_without_examples_nothing_is_said() -> None:
+    targets = np.array([0, 1] * 10)
+    log_probs = np.log(np.where(np.arange(3) == targets[:, None], 0.9, 0.05))
+    scores = classification_scores(targets, log_probs, ("a", "b", "c"), np.arange(20), how="")
+    assert all(np.isnan(score.value) for score in scores.per_class["c"].values())
+    assert scores["f1_macro"].value == 1.0
+
+
+def test_among_equals_hardly_any_winner_is_declared() -> None:
+    generator = np.random.default_rng(0)
+    declared = 0
+    for _ in range(100):
+        targets = generator.integers(2, size=60)
+        outcomes = []
+        for _ in range(10):
+            predicted = np.where(generator.random(60) < 0.75, targets, 1 - targets)
+            log_probs = np.log(np.where(np.arange(2) == predicted[:, None], 0.8, 0.2))
+            outcomes.append(as_outcome(targets, log_probs, np.arange(60)))
+        best = max(outcomes, key=lambda outcome: (outcome.predicted[0] == targets).mean())
+        others = [outcome for outcome in outcomes if outcome is not best]
+        found = [compare(best, other, ("a", "b"), among=len(others)) for other in others]
+        declared += any(comparison is not None and comparison.declared for comparison in found)
+    assert declared <= 10
+
+
+def test_out_of_fold_intervals_are_wider() -> None:
+    targets = np.arange(40) % 2
+    log_probs = np.log(np.where(np.arange(2) == (targets ^ (np.arange(40) % 5 == 0))[:, None], 0.9, 0.1))
+    plain, wide = (
+        classification_scores(targets, log_probs, ("a", "b"), np.arange(40), how="", out_of_fold=flag)
+        for flag in (False, True)
+    )
+    for metric in plain:
+        a, b = plain[metric], wide[metric]
+        assert a.low is not None
+        assert b.low is not None
+        assert b.low <= a.low
+        assert b.value == a.value
+        assert "Bates" in b.interval_method

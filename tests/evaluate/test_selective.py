@@ -75,3 +75,14 @@ def test_copies_of_an_example_are_no_more_evidence() -> None:
     assert three.answered is not None
     assert three.answered.n == one.answered.n == 40
     assert three.answered.low == pytest.approx(one.answered.low, abs=0.1)
+
+
+def test_what_is_of_another_kind_is_never_answered() -> None:
+    targets, log_probs = honest_answers(500, 4)
+    outside = np.zeros((1, 500), bool)
+    outside[0, ::2] = True
+    for threshold in choose_thresholds(
+        targets, log_probs, np.arange(500), np.random.default_rng(0), goals=[0.4], outside=outside
+    ):
+        assert threshold.answered is not None
+        assert threshold.answered.value <= 0.5
