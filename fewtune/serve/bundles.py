@@ -19,6 +19,7 @@ from fewtune.serve.refusals import Refusal
 from fewtune.types import FloatArray
 
 _LOOK_EVERY_SECONDS = 1.0
+_TASK = "text-classification"
 
 # What tells that something in a folder has changed, without reading it.
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -60,7 +61,7 @@ class ServedBundle:
         """Open the bundle.
 
         Raises:
-            BundleError: there is none, or a file of it is missing or altered.
+            BundleError: there is none, a file of it is missing or altered, or it does not read texts.
         """
         self.name = folder.resolve().name.removesuffix(".fewtune")
         self._folder = folder
@@ -92,6 +93,13 @@ class ServedBundle:
 
     def _open(self) -> Version:
         manifest = read_manifest(self._folder)
+        # A picture is named by its path: what a request sends must never be opened as a file of this machine.
+        if manifest.task != _TASK:
+            raise BundleError(
+                f"Only bundles for {_TASK} can be served; this one is for {manifest.task}.",
+                where=str(self._folder),
+                how=f"Predict with it here: fewtune predict {self._folder} INPUTS",
+            )
         verify(self._folder, manifest)
         predictor: Predictor = open_runtime(self._folder, manifest, threads=self._threads)
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]

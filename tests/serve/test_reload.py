@@ -91,3 +91,17 @@ def test_no_request_is_dropped_by_a_new_version(served: Path, newer: Path, monke
     assert last == f"{first} 2"
     assert {label for _, label in seen} == {first, last}
     assert 'fewtune_reloads_total{model="tickets",outcome="taken up"} 1.0' in metrics
+
+
+def test_only_bundles_for_texts_are_served(served: Path) -> None:
+    bundle = ServedBundle(served, threads=1)
+    before = bundle.version
+    manifest = replace(read_manifest(served), task="image-classification")
+    (served / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
+    with pytest.raises(fewtune.BundleError, match="image-classification") as caught:
+        ServedBundle(served, threads=1)
+    assert caught.value.where == str(served)
+    assert "fewtune predict" in caught.value.how
+    with pytest.raises(fewtune.BundleError, match="text-classification"):
+        bundle.refresh()
+    assert bundle.version is before
