@@ -186,3 +186,9 @@ class Shelf(Mapping[str, ServedBundle]):
                         on_change(bundle.name, None)
                 except FewtuneError as error:
                     on_change(bundle.name, error)
+                except Exception as error:  # such as no permission, or no memory: the next version may be better
+                    message = f"The new version cannot be opened ({type(error).__name__}: {error})."
+                    how = (
+                        "Give the service leave to read the folder, and memory enough; then put the bundle there again."
+                    )
+                    on_change(bundle.name, BundleError(message, where=bundle.name, how=how))
