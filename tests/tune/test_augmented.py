@@ -144,6 +144,15 @@ def test_methods_that_learn_from_no_views_say_so() -> None:
     assert catalog.find_tuners(Recipe(augment="swap"), task)
 
 
+def test_pictures_have_no_augmentations_by_name() -> None:
+    task = catalog.find_task("image-classification")
+    for augment in ("synonym", "mirror"):
+        with pytest.raises(RecipeError, match="pictures") as caught:
+            catalog.find_tuners(Recipe(augment=augment), task)
+        assert caught.value.how == "Leave --augment out."
+    assert catalog.find_tuners(Recipe(augment="none"), task)
+
+
 def test_a_rung_is_not_blended_with_its_own_views(tmp_path: Path) -> None:
     data, run, task = random_data(), RunContext(tmp_path), catalog.find_task("auto")
     encoder: Any = Encoder()
