@@ -153,6 +153,17 @@ def test_pictures_have_no_augmentations_by_name() -> None:
     assert catalog.find_tuners(Recipe(augment="none"), task)
 
 
+def test_rare_terms_are_counted_in_examples(tmp_path: Path) -> None:
+    def terms(count: int) -> int:
+        fitted = TfidfCandidate({"C": 1.0}, POLICY).fit(random_data(count), {"C": 1.0}, RunContext(tmp_path))
+        return fitted.backbone["terms"]
+
+    # Below 2,000 examples every term counts, however many views there are: of each text three words and two pairs,
+    # of its views three pairs. From there on a term of one example goes: its views do not make it a common one.
+    assert terms(500) > 500 * 7
+    assert terms(2000) < 100
+
+
 def test_a_rung_is_not_blended_with_its_own_views(tmp_path: Path) -> None:
     data, run, task = random_data(), RunContext(tmp_path), catalog.find_task("auto")
     encoder: Any = Encoder()
