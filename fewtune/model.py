@@ -139,7 +139,7 @@ class Model:
         """Score the model on labelled data.
 
         Args:
-            data: a path, a DataFrame, or a list of (text, label) pairs.
+            data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
             text, label: column names, where they are not found by themselves.
             progress: where progress is shown.
 
@@ -223,7 +223,7 @@ def fit(
     """Tune a model on labelled data.
 
     Args:
-        data: a path, a DataFrame, or a list of (text, label) pairs.
+        data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
         out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
         test: a file of labelled data to score the finished model on; it never chooses anything.
         task: what is learnt; "auto" finds it from the data.
