@@ -20,6 +20,7 @@ import numpy as np
 
 from fewtune.errors import RecipeError
 from fewtune.journal import Journal
+from fewtune.memo import Memo
 from fewtune.progress import Progress, SilentProgress
 from fewtune.types import (
     AnswerRules,
@@ -50,6 +51,7 @@ class RunContext:
         progress: where progress is shown.
         journal: what was decided and computed so far.
         budget_seconds: what the run may take, on the journal's clock.
+        memo: what was made so far and may be asked for again.
     """
 
     work: Path
@@ -58,6 +60,7 @@ class RunContext:
     progress: Progress = field(default_factory=SilentProgress)
     journal: Journal = field(default_factory=Journal)
     budget_seconds: float = math.inf
+    memo: Memo = field(default_factory=Memo)
 
     @property
     def seconds_left(self) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,6 +76,11 @@ class Policy:
     def name(self) -> str:
         """As `--augment` takes it."""
         return ",".join(augmentation.name for augmentation in self.augmentations)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal where the views are."""
+        return self.copies, tuple((type(some), some.strength, some.keep) for some in self.augmentations)
 
     def views(self, texts: Sequence[str], generator_of: GeneratorOf, *, progress: Progress | None = None) -> Views:
         """Make views.

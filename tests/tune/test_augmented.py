@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,30 @@ def test_rows_and_weights(tmp_path: Path) -> None:
     rows, weight = plain.training_rows(chosen)
     assert rows.tolist() == [4, 0]
     assert weight.tolist() == [1.0, 1.0]
+
+
+def test_views_are_made_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    plain = Marked.view
+
+    def view(self: Marked, text: str, generator: np.random.Generator) -> str:
+        made.append(text)
+        return plain(self, text, generator)
+
+    monkeypatch.setattr(Marked, "view", view)
+    data, run = random_data(), RunContext(tmp_path)
+    encoder: Any = Encoder()
+    before = AugmentedTexts.of(data, POLICY, run)
+    once = len(made)
+    for policy in (POLICY, Policy((Marked(),), 3)):
+        candidate = HeadCandidate(encoder, {"C": 1.0, "label_names": 0.0}, policy)
+        candidate.foresee(data, run)
+        candidate.cross_fit(data, catalog.find_task("auto").resample(data, run), replace(run, threads=2))
+    assert len(made) == once
+    AugmentedTexts.of(data, Policy((Marked(0.5),), 3), run)
+    assert len(made) > once
+    other = AugmentedTexts.of(data, POLICY, RunContext(tmp_path, seed=1))
+    assert other.texts != before.texts
 
 
 def test_an_example_without_views_keeps_its_weight() -> None:
