@@ -344,12 +344,14 @@ class Augmentation(ABC):
         tasks: the tasks it serves.
         help: one line.
         strengths: least and greatest strength, both allowed.
+        sources: what it can take from, where there is a choice; "name:source" names one, the third argument then.
     """
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
     help: ClassVar[str]
     strengths: ClassVar[tuple[float, float]] = (0.01, 0.9)
+    sources: ClassVar[tuple[str, ...]] = ()
     # Draws for each view that is wanted: short texts have few views, and the same ones come up again.
     _tries: ClassVar[int] = 3
 
@@ -373,8 +375,13 @@ class Augmentation(ABC):
         self.strength = strength
         self.keep = tuple(keep)
 
+    @property
+    def full_name(self) -> str:
+        """The name as a recipe keeps it, with all that the views depend on."""
+        return self.name
+
     def check(self, texts: Sequence[str]) -> None:
-        """Nothing, or raise MissingExtraError where something is not installed that these texts need."""
+        """Nothing, or raise MissingExtraError or RecipeError where something is not installed that these texts need."""
         del texts
 
     def views(self, text: str, count: int, generator: np.random.Generator) -> list[str]:

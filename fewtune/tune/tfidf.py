@@ -189,7 +189,7 @@ class TfidfCandidate(Candidate):
                 yield head.log_probs(validated)
 
         shape = (len(dataset), len(dataset.labels))
-        augment = {"augment": self._policy.name} if self._policy else {}
+        augment = {"augment": self._policy.full_name} if self._policy else {}
         settings = [{"C": strength, **augment} for strength in self._strengths]
         return cross_fit(resampling, shape, settings, fit_fold, run=run, name=f"Folds of {self.name}")
 
