@@ -20,7 +20,7 @@ from fewtune.interfaces import Inputs
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import open_runtime
-from fewtune.runtime.answers import answers
+from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.types import Answer, FitResult, FloatArray, Scores
 
@@ -133,7 +133,8 @@ class Model:
         checked = self._runtime.checked(inputs)
         with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
             log_probs, features = self._runtime.log_probs_and_features(checked, step=step)
-        return answers(self.bundle, self.manifest, np.exp(log_probs), features, max_error=max_error, coverage=coverage)
+        means = None if max_error is None else read_class_means(self.bundle, self.manifest)
+        return answers(self.manifest, np.exp(log_probs), features, means, max_error=max_error, coverage=coverage)
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
         """Score the model on labelled data.
