@@ -178,6 +178,12 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
     if recipe.augment not in (AUTO, NONE):
+        if task.reads == "pictures" and not any("augment" in tuner.settings for tuner in chosen):
+            raise RecipeError(
+                "There are no augmentations of pictures that have a name yet.",
+                where="--augment",
+                how="Leave --augment out.",
+            )
         Policies(augmentations()).named(recipe.augment.split(","))
         if not any("augment" in tuner.settings for tuner in chosen):
             raise RecipeError(

@@ -20,6 +20,7 @@ import numpy as np
 
 from fewtune.errors import RecipeError
 from fewtune.journal import Journal
+from fewtune.memo import Memo
 from fewtune.progress import Progress, SilentProgress
 from fewtune.types import (
     AnswerRules,
@@ -50,6 +51,7 @@ class RunContext:
         progress: where progress is shown.
         journal: what was decided and computed so far.
         budget_seconds: what the run may take, on the journal's clock.
+        memo: what was made so far and may be asked for again.
     """
 
     work: Path
@@ -58,6 +60,7 @@ class RunContext:
     progress: Progress = field(default_factory=SilentProgress)
     journal: Journal = field(default_factory=Journal)
     budget_seconds: float = math.inf
+    memo: Memo = field(default_factory=Memo)
 
     @property
     def seconds_left(self) -> float:
@@ -341,12 +344,14 @@ class Augmentation(ABC):
         tasks: the tasks it serves.
         help: one line.
         strengths: least and greatest strength, both allowed.
+        sources: what it can take from, where there is a choice; "name:source" names one, the third argument then.
     """
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]] = ("text-classification",)
     help: ClassVar[str]
     strengths: ClassVar[tuple[float, float]] = (0.01, 0.9)
+    sources: ClassVar[tuple[str, ...]] = ()
     # Draws for each view that is wanted: short texts have few views, and the same ones come up again.
     _tries: ClassVar[int] = 3
 
@@ -370,8 +375,13 @@ class Augmentation(ABC):
         self.strength = strength
         self.keep = tuple(keep)
 
+    @property
+    def full_name(self) -> str:
+        """The name as a recipe keeps it, with all that the views depend on."""
+        return self.name
+
     def check(self, texts: Sequence[str]) -> None:
-        """Nothing, or raise MissingExtraError where something is not installed that these texts need."""
+        """Nothing, or raise MissingExtraError or RecipeError where something is not installed that these texts need."""
         del texts
 
     def views(self, text: str, count: int, generator: np.random.Generator) -> list[str]:

@@ -20,7 +20,7 @@ from fewtune.interfaces import Inputs
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import open_runtime
-from fewtune.runtime.answers import answers
+from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.types import Answer, FitResult, FloatArray, Scores
 
@@ -133,13 +133,14 @@ class Model:
         checked = self._runtime.checked(inputs)
         with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
             log_probs, features = self._runtime.log_probs_and_features(checked, step=step)
-        return answers(self.bundle, self.manifest, np.exp(log_probs), features, max_error=max_error, coverage=coverage)
+        means = None if max_error is None else read_class_means(self.bundle, self.manifest)
+        return answers(self.manifest, np.exp(log_probs), features, means, max_error=max_error, coverage=coverage)
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
         """Score the model on labelled data.
 
         Args:
-            data: a path, a DataFrame, or a list of (text, label) pairs.
+            data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
             text, label: column names, where they are not found by themselves.
             progress: where progress is shown.
 
@@ -223,7 +224,7 @@ def fit(
     """Tune a model on labelled data.
 
     Args:
-        data: a path, a DataFrame, or a list of (text, label) pairs.
+        data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
         out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
         test: a file of labelled data to score the finished model on; it never chooses anything.
         task: what is learnt; "auto" finds it from the data.

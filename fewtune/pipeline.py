@@ -64,6 +64,7 @@ _LIBRARIES = (
     "scikit-learn",
     "scipy",
     "tokenizers",
+    "jieba",
     "torch",
     "transformers",
     "lightning",

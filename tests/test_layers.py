@@ -17,6 +17,7 @@ ORDER = [
     "types",
     "progress",
     "journal",
+    "memo",
     "interfaces",
     "recipe",
     "data",

@@ -2,33 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from fewtune.augment.by_words import ByWords, shuffled
+from fewtune.augment.by_synonyms import BySynonyms
+from fewtune.augment.by_words import shuffled
 from fewtune.augment.chinese import is_han
-from fewtune.augment.thesaurus import check_thesaurus, synonyms_for
+from fewtune.augment.thesaurus import synonyms_for
 from fewtune.augment.words import Words
 
 
-class RandomInsertion(ByWords):
+class RandomInsertion(BySynonyms):
     """Puts synonyms of a text's words before other words of it."""
 
     name = "insertion"
     help = "puts synonyms of words elsewhere into the text"
-
-    def check(self, texts: Sequence[str]) -> None:
-        """Raises MissingExtraError where there are no synonyms for the texts' languages."""
-        super().check(texts)
-        check_thesaurus(texts)
 
     def change(self, pieces: list[str], words: Words, generator: np.random.Generator) -> bool:
         """Insert synonyms; never between a negation and the word that it negates."""
         if not words.movable:
             return False
         found: list[str] = []
-        synonyms, wanted = synonyms_for(words), self.count(words.free)
+        synonyms, wanted = synonyms_for(words, self.source), self.count(words.free)
         for index in shuffled(words.free, generator):
             known = synonyms(words.pieces, index)
             if known:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,16 @@ class Policy:
         """As `--augment` takes it."""
         return ",".join(augmentation.name for augmentation in self.augmentations)
 
+    @property
+    def full_name(self) -> str:
+        """As a recipe keeps it: it makes the same views on every machine, or is refused."""
+        return ",".join(augmentation.full_name for augmentation in self.augmentations)
+
+    @property
+    def key(self) -> Hashable:
+        """Equal where the views are."""
+        return self.copies, tuple((type(some), some.full_name, some.strength, some.keep) for some in self.augmentations)
+
     def views(self, texts: Sequence[str], generator_of: GeneratorOf, *, progress: Progress | None = None) -> Views:
         """Make views.
 
@@ -102,7 +113,9 @@ class Policy:
                         seen.setdefault(view, augmentation.name)
                 found += [View(view, number, name) for view, name in seen.items()]
                 step.advance()
-        wanted = {some.name: count * len(texts) for some, count in turns.items()}
+        wanted: Counter[str] = Counter()
+        for some, count in turns.items():
+            wanted[some.name] += count * len(texts)
         return Views(tuple(found), wanted)
 
 
@@ -125,7 +138,7 @@ class Policies:
 
         Raises:
             RecipeError: an augmentation is not known.
-            MissingExtraError: one was named that needs something which is not installed.
+            MissingExtraError, RecipeError: one was named that needs something which is not installed.
         """
         wanted = str(recipe.settings.get("augment", recipe.augment))
         texts = [example.input for example in dataset]
@@ -153,15 +166,18 @@ class Policies:
         Raises:
             RecipeError: one is not known, or the strength or the copies are out of range.
         """
+        known = [*self._known, *(f"{name}:{source}" for name, some in self._known.items() for source in some.sources)]
         wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
         for name in wanted:
-            if name not in self._known:
-                raise RecipeError(f"There is no augmentation {name!r}.", where=where, how=nearest(name, self._known))
+            if name not in known:
+                raise RecipeError(f"There is no augmentation {name!r}.", where=where, how=nearest(name, known))
         if not wanted:
             raise RecipeError("No augmentation was named.", where=where, how=f"Known: {', '.join(self._known)}.")
         if not 1 <= copies <= MOST_COPIES:
             raise RecipeError(f"There cannot be {copies} copies.", where="--copies", how=f"From 1 to {MOST_COPIES}.")
-        return Policy(tuple(self._known[name](strength, keep) for name in wanted), copies)
+        # Only what has sources takes a third argument.
+        parts = [name.split(":") for name in wanted]
+        return Policy(tuple(self._known[name](strength, keep, *source) for name, *source in parts), copies)
 
 
 def _usable(policy: Policy, texts: Sequence[str]) -> bool:

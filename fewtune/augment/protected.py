@@ -49,9 +49,10 @@ _CHINESE_NEGATIONS = frozenset("不没沒无無非别別未勿莫否毋甭")
 
 
 def negates(word: str) -> bool:
-    """Whether a word is a negation, or holds one: not, never, doesn't, n't; 不, 没有, 无法."""
-    lower = word.lower()
-    return lower in _NEGATIONS or lower.endswith(("n't", "n’t")) or not _CHINESE_NEGATIONS.isdisjoint(word)
+    """Whether a word is a negation, or holds one: not, never, doesn't, n't, not-so-good; 不, 没有, 无法."""
+    parts = word.lower().split("-")
+    negated = any(part in _NEGATIONS or part.endswith(("n't", "n’t")) for part in parts)
+    return negated or not _CHINESE_NEGATIONS.isdisjoint(word)
 
 
 def phrases(names: Sequence[str]) -> re.Pattern[str] | None:

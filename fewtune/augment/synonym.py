@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from fewtune.augment.by_words import ByWords, like, shuffled
-from fewtune.augment.thesaurus import check_thesaurus, synonyms_for
+from fewtune.augment.by_synonyms import BySynonyms
+from fewtune.augment.by_words import like, shuffled
+from fewtune.augment.thesaurus import synonyms_for
 from fewtune.augment.words import Words
 
 
-class SynonymReplacement(ByWords):
+class SynonymReplacement(BySynonyms):
     """Puts synonyms in the place of words, in the same part of speech and inflection."""
 
     name = "synonym"
     help = "puts synonyms in the place of words"
 
-    def check(self, texts: Sequence[str]) -> None:
-        """Raises MissingExtraError where there are no synonyms for the texts' languages."""
-        super().check(texts)
-        check_thesaurus(texts)
-
     def change(self, pieces: list[str], words: Words, generator: np.random.Generator) -> bool:
         """Replace words that have synonyms, in random order until enough are replaced."""
-        wanted, synonyms = self.count(words.free), synonyms_for(words)
+        wanted, synonyms = self.count(words.free), synonyms_for(words, self.source)
         for index in shuffled(words.free, generator):
             known = synonyms(pieces, index)
             if known:

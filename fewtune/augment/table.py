@@ -23,7 +23,7 @@ class AugmentedTable:
     Attributes:
         columns: those of the data, `group` where it had none for groups, and `augmentation`.
         rows: a view has its row's other values, its row's group, and the name of what made it; a row of
-            the data has "" there.
+            the data has "" there. A row whose group was blank has one of its own.
         counts: name of an augmentation to how many views were asked of it, are there, and came out unchanged.
     """
 
@@ -50,10 +50,11 @@ def augment_table(table: Table, columns: Columns, policy: Policy, run: RunContex
     place = table.columns.index(columns.text)
     # Views must not be parted from their row by the folds of whoever learns from this table.
     grouped = columns.group is not None
+    original = _grouped_rows(table, columns.group) if columns.group else table.rows
     rows: list[Sequence[Any]] = []
     views = iter(made.views)
     view = next(views, None)
-    for number, row in enumerate(table.rows):
+    for number, row in enumerate(original):
         group = [] if grouped else [number + 1]
         rows.append([*row, *group, ""])
         while view is not None and view.of == number:
@@ -65,3 +66,17 @@ def augment_table(table: Table, columns: Columns, policy: Policy, run: RunContex
         for name, wanted in made.wanted.items()
     }
     return AugmentedTable([*table.columns, *([] if grouped else [GROUP]), COLUMN], rows, counts)
+
+
+def _grouped_rows(table: Table, column: str) -> list[list[Any]]:
+    """The rows, each that belongs to no group in one of its own: blank cells would not keep its views with it."""
+    groups = table.column(column)
+    place = table.columns.index(column)
+    prefix = "row "
+    while any(group.startswith(prefix) for group in groups):
+        prefix = f"_{prefix}"
+    rows = [list(row) for row in table.rows]
+    for number, (row, group) in enumerate(zip(rows, groups, strict=True), start=1):
+        if not group.strip():
+            row[place] = f"{prefix}{number}"
+    return rows

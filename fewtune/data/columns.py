@@ -227,13 +227,6 @@ def to_dataset(table: Table, columns: Columns, *, task: str = "text-classificati
     return Dataset(task, examples, classes, table.source, table.sha256, tuple(notes))
 
 
-def to_inputs(table: Table, columns: Columns, *, task: str = "text-classification") -> Dataset:
-    """Every row as an example without target; an empty text stays, so that predictions line up with rows."""
-    texts = table.column(columns.text)
-    examples = tuple(Example(text, None, place) for text, place in zip(texts, table.places, strict=True))
-    return Dataset(task, examples, (), table.source, table.sha256, (*table.notes, *columns.notes))
-
-
 def _left_out_note(table: Table, is_out: Callable[[int], bool], missing: str) -> list[str]:
     out = [i for i in range(len(table.rows)) if is_out(i)]
     if not out:

@@ -15,11 +15,20 @@ from fewtune.types import Answer, FloatArray, Threshold
 SCOPE_FILE = "scope.safetensors"
 
 
+def read_class_means(folder: Path, manifest: Manifest) -> FloatArray | None:
+    """(k, width) what tells inputs of another kind; None where the bundle cannot tell them."""
+    if manifest.answer_rules.scope_threshold is None or SCOPE_FILE not in manifest.files:
+        return None
+    from safetensors.numpy import load_file
+
+    return load_file(folder / SCOPE_FILE)["class_means"]
+
+
 def answers(
-    folder: Path,
     manifest: Manifest,
     probs: FloatArray,
     features: FloatArray | None,
+    class_means: FloatArray | None,
     *,
     max_error: float | None = None,
     coverage: float | None = None,
@@ -27,10 +36,10 @@ def answers(
     """An answer for each input.
 
     Args:
-        folder: the bundle.
-        manifest: what it says of itself.
+        manifest: what the bundle says of itself.
         probs: (n, k) probabilities.
         features: (n, width) vectors of the inputs; None where the model has none.
+        class_means: as `read_class_means` reads them.
         max_error: highest share of errors among the answers that are not unsure; None: none is unsure.
         coverage: how often the true label is to be among `labels`; None: no labels are listed.
 
@@ -38,7 +47,7 @@ def answers(
         RecipeError: the bundle promises no such share of errors, or the coverage is not between 0 and 1.
     """
     below = 0.0 if max_error is None else _threshold(manifest, max_error)
-    outside = np.zeros(len(probs), bool) if max_error is None else _outside(folder, manifest, features, len(probs))
+    outside = np.zeros(len(probs), bool) if max_error is None else _outside(manifest, features, class_means, len(probs))
     sets = _sets(manifest, probs, coverage)
     found = []
     for row, is_outside, chosen in zip(probs, outside, sets, strict=True):
@@ -82,13 +91,11 @@ def _possible(thresholds: list[Threshold]) -> str:
     return f"Possible: {', '.join(reached)}; or {more}." if reached else f"{more.capitalize()}."
 
 
-def _outside(folder: Path, manifest: Manifest, features: FloatArray | None, count: int) -> np.ndarray:
+def _outside(manifest: Manifest, features: FloatArray | None, class_means: FloatArray | None, count: int) -> np.ndarray:
     least = manifest.answer_rules.scope_threshold
-    if least is None or features is None or SCOPE_FILE not in manifest.files:
+    if least is None or features is None or class_means is None:
         return np.zeros(count, bool)
-    from safetensors.numpy import load_file
-
-    return similarity(features, load_file(folder / SCOPE_FILE)["class_means"]) < least
+    return similarity(features, class_means) < least
 
 
 def _sets(manifest: Manifest, probs: FloatArray, coverage: float | None) -> np.ndarray:

@@ -54,11 +54,14 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         watching = asyncio.create_task(shelf.watch(changed))
-        yield
-        watching.cancel()
-        with suppress(asyncio.CancelledError):
-            await watching
-        await asyncio.to_thread(batcher.close)
+        try:
+            yield
+            watching.cancel()
+            with suppress(asyncio.CancelledError):
+                await watching
+        finally:
+            # Whatever became of the watch, what was accepted is still answered.
+            await asyncio.to_thread(batcher.close)
 
     app = FastAPI(
         title="fewtune",

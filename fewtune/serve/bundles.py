@@ -13,12 +13,14 @@ import numpy as np
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
-from fewtune.errors import BundleError, FewtuneError, UserError, nearest
+from fewtune.errors import BundleError, FewtuneError, RecipeError, UserError, nearest
 from fewtune.runtime import open_runtime
+from fewtune.runtime.answers import answers, read_class_means
 from fewtune.serve.refusals import Refusal
-from fewtune.types import FloatArray
+from fewtune.types import Answer, FloatArray
 
 _LOOK_EVERY_SECONDS = 1.0
+_TASK = "text-classification"
 
 # What tells that something in a folder has changed, without reading it.
 Stamp = tuple[tuple[str, int, int, int], ...]
@@ -31,6 +33,10 @@ class Predictor(Protocol):
         """(n, classes) log probabilities."""
         ...
 
+    def log_probs_and_features(self, inputs: Sequence[Any], /) -> tuple[FloatArray, FloatArray | None]:
+        """Log probabilities, and (n, width) vectors; None where the model has none."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Version:
@@ -41,16 +47,45 @@ class Version:
         manifest: what it says of itself.
         digest: tells one version from another.
         predictor: computes.
+        class_means: what tells inputs of another kind; None where the bundle cannot tell them.
     """
 
     name: str
     manifest: Manifest
     digest: str
     predictor: Predictor
+    class_means: FloatArray | None
 
     def probabilities(self, inputs: Sequence[Any]) -> list[list[float]]:
         """A row for every input, in the order of the manifest's labels."""
         return np.exp(self.predictor.log_probs(inputs)).tolist()
+
+    def probabilities_and_features(self, inputs: Sequence[Any]) -> list[tuple[list[float], FloatArray | None]]:
+        """For every input the row of `probabilities`, and its vector where the model has any."""
+        log_probs, features = self.predictor.log_probs_and_features(inputs)
+        vectors = [None] * len(log_probs) if features is None else list(features)
+        return list(zip(np.exp(log_probs).tolist(), vectors, strict=True))
+
+    def answers(
+        self,
+        computed: Sequence[tuple[list[float], FloatArray | None]],
+        *,
+        max_error: float | None,
+        coverage: float | None,
+    ) -> list[Answer]:
+        """What `probabilities_and_features` computed as answers that say when they are unsure; see `Model.answer`.
+
+        Raises:
+            Refusal: 422 where the bundle promises no such share of errors; asked with nothing, it tells in advance.
+        """
+        probs = np.array([row for row, _ in computed]).reshape(len(computed), len(self.manifest.labels))
+        vectors = [vector for _, vector in computed if vector is not None]
+        features = np.array(vectors) if vectors else None
+        try:
+            return answers(self.manifest, probs, features, self.class_means, max_error=max_error, coverage=coverage)
+        except RecipeError as error:
+            where = "coverage" if error.where == "--sets" else "max_error"
+            raise Refusal(422, error.what, where=where, how=error.how) from None
 
 
 class ServedBundle:
@@ -60,7 +95,7 @@ class ServedBundle:
         """Open the bundle.
 
         Raises:
-            BundleError: there is none, or a file of it is missing or altered.
+            BundleError: there is none, a file of it is missing or altered, or it does not read texts.
         """
         self.name = folder.resolve().name.removesuffix(".fewtune")
         self._folder = folder
@@ -92,11 +127,20 @@ class ServedBundle:
 
     def _open(self) -> Version:
         manifest = read_manifest(self._folder)
+        # A picture is named by its path: what a request sends must never be opened as a file of this machine.
+        if manifest.task != _TASK:
+            raise BundleError(
+                f"Only bundles for {_TASK} can be served; this one is for {manifest.task}.",
+                where=str(self._folder),
+                how=f"Predict with it here: fewtune predict {self._folder} INPUTS",
+            )
         verify(self._folder, manifest)
         predictor: Predictor = open_runtime(self._folder, manifest, threads=self._threads)
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
-        version = Version(self.name, manifest, digest, predictor)
         try:
+            # Read now: by the time it is asked for, the folder may hold another version.
+            means = read_class_means(self._folder, manifest)
+            version = Version(self.name, manifest, digest, predictor, means)
             version.probabilities([""])  # the first computation is slow, and nobody should wait for it
         except Exception as error:  # ONNX Runtime raises many kinds
             raise BundleError(
@@ -178,3 +222,9 @@ class Shelf(Mapping[str, ServedBundle]):
                         on_change(bundle.name, None)
                 except FewtuneError as error:
                     on_change(bundle.name, error)
+                except Exception as error:  # such as no permission, or no memory: the next version may be better
+                    message = f"The new version cannot be opened ({type(error).__name__}: {error})."
+                    how = (
+                        "Give the service leave to read the folder, and memory enough; then put the bundle there again."
+                    )
+                    on_change(bundle.name, BundleError(message, where=bundle.name, how=how))

@@ -21,7 +21,7 @@ _WHY = {
     408: "The body did not arrive in time",
     413: "The body is too long",
     415: "The body is not called JSON",
-    422: "The request does not fit the schema",
+    422: "The request does not fit the schema, or the bundle cannot promise what it asks for",
     500: "A fault of the service",
     503: "Overloaded or stopping; Retry-After says when to try again",
     504: "The answer was not ready in time",
@@ -63,6 +63,8 @@ def model_routes(find: Callable[..., Any], batcher: Batcher) -> APIRouter:
     @router.post("/predict", response_model=schemas.PredictResponse, response_model_exclude_none=True, **asked)
     async def predict(body: schemas.PredictRequest, version: Version = found) -> Any:
         """The likeliest label of every input, and how sure the model is."""
+        if body.max_error is not None or body.coverage is not None:
+            return {"predictions": await _answered(version, batcher, body)}
         rows = await batcher.submit(version.probabilities, body.inputs)
         return {"predictions": [_prediction(version, row, in_full=body.probabilities) for row in rows]}
 
@@ -78,6 +80,22 @@ def model_routes(find: Callable[..., Any], batcher: Batcher) -> APIRouter:
         return {**_prediction(version, whole, in_full=True), "parts": told}
 
     return router
+
+
+async def _answered(version: Version, batcher: Batcher, body: schemas.PredictRequest) -> list[dict[str, Any]]:
+    """Predictions with when they are unsure, and which labels are possible, as far as that was asked for."""
+    goals = {"max_error": body.max_error, "coverage": body.coverage}
+    version.answers([], **goals)  # a goal that cannot be promised is refused before anything is computed
+    computed = await batcher.submit(version.probabilities_and_features, body.inputs)
+    told = []
+    for (row, _), answer in zip(computed, version.answers(computed, **goals), strict=True):
+        prediction = _prediction(version, row, in_full=body.probabilities)
+        if body.max_error is not None:
+            prediction |= {"unsure": answer.unsure, "outside": answer.outside}
+        if body.coverage is not None:
+            prediction["labels"] = answer.labels
+        told.append(prediction)
+    return told
 
 
 def describe(version: Version) -> dict[str, Any]:

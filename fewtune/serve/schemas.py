@@ -22,6 +22,20 @@ class PredictRequest(BaseModel):
     probabilities: Annotated[
         bool, Field(strict=True, description="Whether to tell the probability of every label.")
     ] = False
+    max_error: Annotated[
+        float | None,
+        Field(
+            strict=True,
+            ge=0,
+            le=1,
+            description="Highest share of errors among the answers that are not unsure; 422 where the bundle promises "
+            "no such share.",
+        ),
+    ] = None
+    coverage: Annotated[
+        float | None,
+        Field(strict=True, gt=0, lt=1, description="How often the true label is to be among an answer's labels."),
+    ] = None
 
 
 class Prediction(BaseModel):
@@ -32,10 +46,26 @@ class Prediction(BaseModel):
     probabilities: Annotated[dict[str, float] | None, Field(description="Of every label, where asked for.")] = None
 
 
+class PredictedAnswer(Prediction):
+    """A prediction with what else was asked for."""
+
+    unsure: Annotated[
+        bool | None, Field(description="Whether it is to be left to a person, where max_error was given.")
+    ] = None
+    outside: Annotated[
+        bool | None,
+        Field(description="Whether the input is of another kind than what was learnt from, where max_error was given."),
+    ] = None
+    labels: Annotated[
+        list[str] | None,
+        Field(description="Those that hold the true one as often as asked, likeliest first, where coverage was given."),
+    ] = None
+
+
 class PredictResponse(BaseModel):
     """Predictions, in the order of the inputs."""
 
-    predictions: list[Prediction]
+    predictions: list[PredictedAnswer]
 
 
 class ExplainRequest(BaseModel):

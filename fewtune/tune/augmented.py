@@ -40,13 +40,18 @@ class AugmentedTexts:
 
     @classmethod
     def of(cls, dataset: Dataset, policy: Policy | None, run: RunContext) -> AugmentedTexts:
-        """With the views that a policy makes; without any where it is None."""
+        """With the views that a policy makes, once in a run; without any where it is None."""
         texts = [example.input for example in dataset]
         examples = np.arange(len(texts), dtype=np.int64)
         if policy is None:
             return cls(texts, examples, len(texts))
-        views = policy.views(texts, lambda text: run.generator("augment", text), progress=run.progress)
-        return cls([*texts, *views.texts], np.concatenate([examples, views.owners]), len(texts))
+
+        def make() -> AugmentedTexts:
+            views = policy.views(texts, lambda text: run.generator("augment", text), progress=run.progress)
+            return cls([*texts, *views.texts], np.concatenate([examples, views.owners]), len(texts))
+
+        # A rung is foreseen, tried, fitted and tried on parts of the data, and so is its like with another encoder.
+        return run.memo.once(("views", run.seed, policy.key, tuple(texts)), make)
 
     def training_rows(self, chosen: IntArray) -> tuple[IntArray, FloatArray]:
         """Rows to learn from when `chosen` examples train, and their weights.

@@ -100,7 +100,7 @@ class HeadCandidate(Candidate):
     def _trials(self) -> list[dict[str, Any]]:
         strengths = [float(self._fixed["C"])] if "C" in self._fixed else list(STRENGTHS)
         weights = [float(self._fixed["label_names"])] if "label_names" in self._fixed else list(NAME_WEIGHTS)
-        augment = {"augment": self._policy.name} if self._policy else {}
+        augment = {"augment": self._policy.full_name} if self._policy else {}
         return [{"C": strength, "label_names": weight, **augment} for weight in weights for strength in strengths]
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost:

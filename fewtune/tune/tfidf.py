@@ -74,12 +74,17 @@ class _Terms:
     counts: csr_matrix
 
     @classmethod
-    def of(cls, texts: Sequence[str]) -> _Terms:
-        tokenizer = _trained_tokenizer(texts)
-        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts))]
-        occurs = Counter(gram for row in ids for gram in set(_ngrams(row)))
-        # In large data an n-gram seen once teaches nothing and costs a column.
-        least = 1 if len(texts) < 2000 else 2
+    def of(cls, texts: AugmentedTexts) -> _Terms:
+        """Those of all texts and their views; without labels, so that folds may share them."""
+        tokenizer = _trained_tokenizer(texts.texts)
+        ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts.texts))]
+        # An example and its views count once: what they alone have is no commoner for being repeated.
+        grams = [set(_ngrams(row)) for row in ids[: texts.examples]]
+        for owner, row in zip(texts.owners[texts.examples :].tolist(), ids[texts.examples :], strict=True):
+            grams[owner].update(_ngrams(row))
+        occurs = Counter(gram for some in grams for gram in some)
+        # In large data an n-gram of one example teaches nothing and costs a column.
+        least = 1 if texts.examples < 2000 else 2
         common = [gram for gram, count in occurs.most_common(_MAX_TERMS) if count >= least]
         # Texts of punctuation alone have no n-grams; the unknown token then fills the one column, with zeros.
         ngrams = tuple(sorted(common, key=lambda gram: (len(gram), gram))) or ((0,),)
@@ -166,9 +171,13 @@ class TfidfCandidate(Candidate):
         del dataset, run
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
-        """Fit every strength on every fold; weights of terms are counted on the training part alone."""
+        """Fit every strength on every fold.
+
+        The vocabulary is chosen from all texts and their views, those of the validated examples included, but without
+        their labels; what terms weigh is counted on the training part alone.
+        """
         texts = AugmentedTexts.of(dataset, self._policy, run)
-        terms = self._count_terms(texts.texts)
+        terms = self._count_terms(texts)
         targets = class_indices(dataset)[texts.owners]
 
         def fit_fold(split: Split) -> Iterator[FloatArray]:
@@ -180,7 +189,7 @@ class TfidfCandidate(Candidate):
                 yield head.log_probs(validated)
 
         shape = (len(dataset), len(dataset.labels))
-        augment = {"augment": self._policy.name} if self._policy else {}
+        augment = {"augment": self._policy.full_name} if self._policy else {}
         settings = [{"C": strength, **augment} for strength in self._strengths]
         return cross_fit(resampling, shape, settings, fit_fold, run=run, name=f"Folds of {self.name}")
 
@@ -188,7 +197,7 @@ class TfidfCandidate(Candidate):
         """Fit on all texts and write counting, weighting and head as one graph."""
         started = time.perf_counter()
         texts = AugmentedTexts.of(dataset, self._policy, run)
-        terms = self._count_terms(texts.texts)
+        terms = self._count_terms(texts)
         rows, weight = texts.training_rows(np.arange(len(dataset)))
         idf = _inverse_document_frequency(terms.counts[rows])
         chosen = TfidfCandidate(settings)
@@ -214,7 +223,7 @@ class TfidfCandidate(Candidate):
             seconds=time.perf_counter() - started,
         )
 
-    def _count_terms(self, texts: Sequence[str]) -> _Terms:
+    def _count_terms(self, texts: AugmentedTexts) -> _Terms:
         if self._terms is None:
             self._terms = _Terms.of(texts)
         return self._terms

@@ -32,6 +32,20 @@ def test_views_get_a_group_of_their_row() -> None:
     assert [row[2] for row in made.rows] == [1, 1, 2, 3]
 
 
+def test_a_blank_group_is_one_of_its_own() -> None:
+    groups = ["g", "", " ", "row 2"]
+    rows = [
+        {"text": "one two three four five", "label": label, "group": g} for label, g in zip("xyxy", groups, strict=True)
+    ]
+    made = pipeline.augment(Recipe(augment="swap"), copies=1, strength=0.3, source=rows)
+    found = [row[2] for row in made.rows]
+    assert found[::2] == found[1::2]
+    assert found[0] == "g"
+    assert found[6] == "row 2"
+    assert len(set(found)) == 4
+    assert all(str(group).strip() for group in found)
+
+
 def test_not_twice(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="augmentation"):
         pipeline.augment(

@@ -1,16 +1,23 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
+import fewtune
+from fewtune import catalog
 from fewtune.augment import neighbours, thesaurus
 from fewtune.augment.english import english_synonyms
 from fewtune.augment.neighbours import Neighbours
+from fewtune.augment.policy import Policies
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.augment.wordnet import WordNet, find_wordnet
 from fewtune.augment.words import words_of
 from fewtune.backbones.text_encoder import MiniLM
-from fewtune.errors import MissingExtraError
+from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset, Example
 from tests.conftest import needs_encoder
 
 
@@ -43,7 +50,7 @@ def test_part_of_speech_is_kept() -> None:
 def test_words_of_other_languages_are_left_alone() -> None:
     text = "das film war sehr gut"
     words = words_of(text)
-    assert thesaurus.synonyms_for(words)(words.pieces, 2) == ()
+    assert thesaurus.synonyms_for(words, "wordnet")(words.pieces, 2) == ()
     views = SynonymReplacement().views("The FILM was big", 1, np.random.default_rng(0))
     assert views[0] in ("The MOVIE was big", "The FILM was large")
 
@@ -72,7 +79,9 @@ def test_chinese_neighbours_are_of_the_same_script() -> None:
     assert "讨厌" not in neighbours.chinese_neighbours("喜欢")
     for text, wanted in (("我的电脑坏了", "计算机"), ("我的飯店很遠", "酒店")):
         words = words_of(text)
-        known = {word for index in words.free for word in thesaurus.synonyms_for(words)(words.pieces, index)}
+        known = {
+            word for index in words.free for word in thesaurus.synonyms_for(words, "neighbours")(words.pieces, index)
+        }
         assert wanted in known
         codec = "gb2312" if "电" in text else "big5"
         assert all(word.encode(codec) for word in known)
@@ -92,7 +101,47 @@ def test_nothing_to_find_synonyms_in(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(neighbours, "has_english", lambda: False)
     monkeypatch.setattr(neighbours, "has_chinese", lambda: False)
     with pytest.raises(MissingExtraError, match="wordnet-base"):
-        thesaurus.check_thesaurus(["the film was great and we liked it"])
+        thesaurus.check_thesaurus(["the film was great and we liked it"], "neighbours")
     with pytest.raises(MissingExtraError, match="Chinese"):
-        thesaurus.check_thesaurus(["酒店的房间很干净"])
-    thesaurus.check_thesaurus(["les chambres sont propres et la ville est belle"])
+        thesaurus.check_thesaurus(["酒店的房间很干净"], "neighbours")
+    thesaurus.check_thesaurus(["les chambres sont propres et la ville est belle"], "neighbours")
+
+
+@pytest.mark.usefixtures("tiny_wordnet")
+def test_the_name_says_where_synonyms_come_from() -> None:
+    assert policies().named(["synonym", "swap"]).full_name == "synonym:wordnet,swap"
+    named = policies().named(["insertion:neighbours"])
+    assert (named.name, named.full_name) == ("insertion", "insertion:neighbours")
+    with pytest.raises(RecipeError, match="synonym:wordnt") as caught:
+        policies().named(["synonym:wordnt"])
+    assert "synonym:wordnet" in caught.value.how
+    with pytest.raises(RecipeError, match="swap:wordnet"):
+        policies().named(["swap:wordnet"])
+
+
+@pytest.mark.usefixtures("no_wordnet")
+def test_a_recipe_from_a_machine_with_another_thesaurus_is_refused() -> None:
+    assert SynonymReplacement().full_name == "synonym:neighbours"
+    recipe = Recipe(settings={"augment": "synonym:wordnet"})
+    english, chinese = (
+        Dataset("text-classification", (Example(text, "a"),), ("a", "b"), "data", "")
+        for text in ("the film was great", "酒店的房间很干净")
+    )
+    with pytest.raises(RecipeError, match="WordNet") as caught:
+        policies().of(english, recipe)
+    assert "apt install wordnet-base" in caught.value.how
+    if neighbours.has_chinese():
+        assert policies().of(chinese, recipe)
+
+
+@pytest.mark.usefixtures("tiny_wordnet")
+def test_a_fit_keeps_where_its_synonyms_came_from(tickets: list[tuple[str, str]], tmp_path: Path) -> None:
+    english = [(text, label) for text, label in tickets if text.isascii()]
+    model = fewtune.fit(english, method="tfidf", augment="synonym", out=tmp_path / "model")
+    assert model.manifest.recipe["augment"] == "synonym:wordnet"
+    assert model.manifest.recipe["settings"]["augment"] == "synonym:wordnet"
+    assert "jieba" in model.manifest.versions
+
+
+def policies() -> Policies:
+    return Policies(catalog.augmentations())

@@ -40,7 +40,8 @@ def test_a_negated_word_stays_where_it_is() -> None:
 
 def test_negations() -> None:
     assert all(map(negates, ["not", "Never", "don't", "DON’T", "n't", "不", "没有", "無法", "nicht"]))
-    assert not any(map(negates, ["note", "knot", "known", "好", "northern"]))
+    assert all(map(negates, ["not-so-good", "No-one", "don't-care", "sans-papiers"]))
+    assert not any(map(negates, ["note", "knot", "known", "好", "northern", "knot-like", "-"]))
 
 
 def test_phrases_stand_as_words() -> None:

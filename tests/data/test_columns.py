@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from fewtune.data.columns import check_labels, find_columns, to_dataset, to_inputs
+from fewtune.data.columns import check_labels, find_columns, to_dataset
 from fewtune.data.read import read_table
 from fewtune.errors import DataError
 from fewtune.types import Table
@@ -75,11 +75,6 @@ def test_rows_without_text_or_label_are_left_out_and_named() -> None:
     assert [example.input for example in dataset] == ["one"]
     assert any("data[1]" in note for note in dataset.notes)
     assert any("data[2]" in note for note in dataset.notes)
-
-
-def test_inputs_keep_every_row() -> None:
-    data = table(text=["one", "", "three"])
-    assert [example.input for example in to_inputs(data, find_columns(data, need_label=False))] == ["one", "", "three"]
 
 
 def test_groups_are_read() -> None:

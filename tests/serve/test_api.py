@@ -46,6 +46,34 @@ def test_predictions_are_those_of_the_library(client: TestClient, tfidf_model: f
     assert client.post("/predict", json={"inputs": []}).json() == {"predictions": []}
 
 
+def test_answers_say_when_they_are_unsure(head_model: fewtune.Model) -> None:
+    goals = [t.target_error for t in head_model.manifest.answer_rules.thresholds if t.below is not None]
+    with service(head_model.bundle) as client:
+        for max_error, coverage in ((max(goals), None), (None, 0.9), (max(goals), 0.9)):
+            goal = {"max_error": max_error, "coverage": coverage}
+            asked = {name: value for name, value in goal.items() if value is not None}
+            ours = head_model.answer(TEXTS, max_error=max_error, coverage=coverage)
+            answer = client.post("/predict", json={"inputs": TEXTS, **asked})
+            assert answer.status_code == 200, answer.text
+            for found, known in zip(answer.json()["predictions"], ours, strict=True):
+                expected: dict[str, Any] = {"prediction": known.prediction}
+                if "max_error" in asked:
+                    expected |= {"unsure": known.unsure, "outside": known.outside}
+                if "coverage" in asked:
+                    expected["labels"] = list(known.labels)
+                assert found.pop("confidence") == pytest.approx(known.confidence, abs=1e-6)
+                assert found == expected
+        assert client.post("/predict", json={"inputs": [], "max_error": max(goals)}).json() == {"predictions": []}
+
+
+def test_a_goal_that_cannot_be_promised_is_refused(client: TestClient) -> None:
+    error = error_of(client.post("/predict", json={"inputs": TEXTS, "max_error": 1e-6}), 422)
+    assert error["where"] == "max_error"
+    assert error["how"]
+    for wrong in ({"coverage": 1}, {"coverage": 0}, {"max_error": -0.1}, {"max_error": 2}, {"max_error": "0.1"}):
+        assert error_of(client.post("/predict", json={"inputs": TEXTS, **wrong}), 422)["where"] in wrong
+
+
 def test_an_answer_does_not_depend_on_the_batch(head_model: fewtune.Model) -> None:
     texts = ["hi", "where is my parcel " * 20, "快递到哪里了", "refund please"] * 10
     with service(head_model.bundle) as client:

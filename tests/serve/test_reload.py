@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import shutil
 import threading
 import time
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +18,9 @@ import fewtune
 from fewtune.bundle.manifest import FileEntry
 from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import publish
-from fewtune.serve.bundles import ServedBundle
+from fewtune.errors import FewtuneError
+from fewtune.serve.batcher import Batcher
+from fewtune.serve.bundles import ServedBundle, Shelf
 from tests.serve.conftest import service
 
 
@@ -91,3 +96,57 @@ def test_no_request_is_dropped_by_a_new_version(served: Path, newer: Path, monke
     assert last == f"{first} 2"
     assert {label for _, label in seen} == {first, last}
     assert 'fewtune_reloads_total{model="tickets",outcome="taken up"} 1.0' in metrics
+
+
+def test_only_bundles_for_texts_are_served(served: Path) -> None:
+    bundle = ServedBundle(served, threads=1)
+    before = bundle.version
+    manifest = replace(read_manifest(served), task="image-classification")
+    (served / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
+    with pytest.raises(fewtune.BundleError, match="image-classification") as caught:
+        ServedBundle(served, threads=1)
+    assert caught.value.where == str(served)
+    assert "fewtune predict" in caught.value.how
+    with pytest.raises(fewtune.BundleError, match="text-classification"):
+        bundle.refresh()
+    assert bundle.version is before
+
+
+def test_the_watch_outlives_every_error(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewtune.serve.bundles._LOOK_EVERY_SECONDS", 0.01)
+    outcomes = iter([PermissionError("bundle.json"), MemoryError(), True])
+
+    def refresh(bundle: ServedBundle) -> bool:
+        outcome = next(outcomes, False)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(ServedBundle, "refresh", refresh)
+    told: list[tuple[str, FewtuneError | None]] = []
+
+    async def watch() -> None:
+        def on_change(name: str, error: FewtuneError | None) -> None:
+            told.append((name, error))
+
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await Shelf([served], threads=1).watch(on_change)
+
+    asyncio.run(watch())
+    assert [name for name, _ in told] == ["tickets"] * 3
+    assert all(isinstance(error, fewtune.BundleError) for _, error in told[:2])
+    assert "PermissionError: bundle.json" in str(told[0][1])
+    assert told[2][1] is None
+
+
+def test_the_batcher_is_closed_whatever_ended_the_watch(served: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def watch(shelf: Shelf, on_change: Any) -> None:
+        raise RuntimeError("ended")
+
+    closed: list[Batcher] = []
+    monkeypatch.setattr(Shelf, "watch", watch)
+    monkeypatch.setattr(Batcher, "close", lambda batcher: closed.append(batcher))
+    with pytest.raises(RuntimeError, match="ended"), service(served) as client:
+        client.get("/health")
+    assert len(closed) == 1

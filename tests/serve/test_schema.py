@@ -10,6 +10,7 @@ pytest.importorskip("schemathesis")
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis import Case
+from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 import fewtune
 from fewtune.serve.api import make_app
@@ -38,6 +39,9 @@ def test_answers_are_as_documented(tfidf_model: fewtune.Model, mode: schemathesi
         @_FEW
         @given(case=operation.as_strategy(generation_mode=mode))
         def check(case: Case) -> None:
-            case.call_and_validate(headers={"Host": "localhost"})
+            # Which shares of errors a bundle can promise is not for the schema to say.
+            may_be_refused = isinstance(case.body, dict) and case.body.get("max_error") is not None
+            excluded = [positive_data_acceptance] if may_be_refused else None
+            case.call_and_validate(headers={"Host": "localhost"}, excluded_checks=excluded)
 
         check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,6 +112,30 @@ def test_rows_and_weights(tmp_path: Path) -> None:
     assert weight.tolist() == [1.0, 1.0]
 
 
+def test_views_are_made_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[str] = []
+    plain = Marked.view
+
+    def view(self: Marked, text: str, generator: np.random.Generator) -> str:
+        made.append(text)
+        return plain(self, text, generator)
+
+    monkeypatch.setattr(Marked, "view", view)
+    data, run = random_data(), RunContext(tmp_path)
+    encoder: Any = Encoder()
+    before = AugmentedTexts.of(data, POLICY, run)
+    once = len(made)
+    for policy in (POLICY, Policy((Marked(),), 3)):
+        candidate = HeadCandidate(encoder, {"C": 1.0, "label_names": 0.0}, policy)
+        candidate.foresee(data, run)
+        candidate.cross_fit(data, catalog.find_task("auto").resample(data, run), replace(run, threads=2))
+    assert len(made) == once
+    AugmentedTexts.of(data, Policy((Marked(0.5),), 3), run)
+    assert len(made) > once
+    other = AugmentedTexts.of(data, POLICY, RunContext(tmp_path, seed=1))
+    assert other.texts != before.texts
+
+
 def test_an_example_without_views_keeps_its_weight() -> None:
     texts = AugmentedTexts(["a", "b", "a view"], np.array([0, 1, 0]), 2)
     rows, weight = texts.training_rows(np.array([0, 1]))
@@ -142,6 +167,26 @@ def test_methods_that_learn_from_no_views_say_so() -> None:
         catalog.find_tuners(Recipe(augment="swop"), task)
     assert "swap" in caught.value.how
     assert catalog.find_tuners(Recipe(augment="swap"), task)
+
+
+def test_pictures_have_no_augmentations_by_name() -> None:
+    task = catalog.find_task("image-classification")
+    for augment in ("synonym", "mirror"):
+        with pytest.raises(RecipeError, match="pictures") as caught:
+            catalog.find_tuners(Recipe(augment=augment), task)
+        assert caught.value.how == "Leave --augment out."
+    assert catalog.find_tuners(Recipe(augment="none"), task)
+
+
+def test_rare_terms_are_counted_in_examples(tmp_path: Path) -> None:
+    def terms(count: int) -> int:
+        fitted = TfidfCandidate({"C": 1.0}, POLICY).fit(random_data(count), {"C": 1.0}, RunContext(tmp_path))
+        return fitted.backbone["terms"]
+
+    # Below 2,000 examples every term counts, however many views there are: of each text three words and two pairs,
+    # of its views three pairs. From there on a term of one example goes: its views do not make it a common one.
+    assert terms(500) > 500 * 7
+    assert terms(2000) < 100
 
 
 def test_a_rung_is_not_blended_with_its_own_views(tmp_path: Path) -> None:
