@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -102,7 +104,8 @@ def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
         return PictureFacts("", error.what)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with _opened(content, path) as stored:
+        with _opened(content, path) as stored, _decoding(path):
+            # All of these read on in the file: frames are counted by going through them.
             width, height = stored.size
             mode, frames = stored.mode, int(getattr(stored, "n_frames", 1))
             rotated = stored.getexif().get(_ORIENTATION, 1) != 1
@@ -130,17 +133,23 @@ def _read(path: Any) -> bytes:
 
 
 def _decode(content: bytes, where: str, about_px: int) -> Image:
-    with _opened(content, where) as stored:
-        try:
-            if about_px:
-                stored.draft("RGB", (2 * about_px, 2 * about_px))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return _as_rgb(stored)
-        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-            raise DataError(
-                f"The picture is damaged ({error}).", where=where, how="Copy it again from where it is whole."
-            ) from None
+    with _opened(content, where) as stored, _decoding(where):
+        if about_px:
+            stored.draft("RGB", (2 * about_px, 2 * about_px))
+        return _as_rgb(stored)
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    """Whatever goes wrong in here is the picture's fault; Pillow's warnings are for its own developers."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+        raise DataError(
+            f"The picture is damaged ({error}).", where=where, how="Copy it again from where it is whole."
+        ) from None
 
 
 def _opened(content: bytes, where: str) -> Image:

@@ -115,6 +115,33 @@ def test_a_damaged_byte_gives_a_picture_or_a_message(tmp_path: Path, position: i
         assert open_picture(path, about_px=32).mode == "RGB"
 
 
+def frames(path: Path) -> Path:
+    """Three frames, or pages, with EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if path.suffix != ".gif" else {}
+    more = [draw("lines", number, 40) for number in range(2)]
+    draw("disc", 1, 40).save(path, save_all=True, append_images=more, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
+@pytest.mark.filterwarnings("error")
+def test_damaged_frames_are_told_and_never_raise(tmp_path: Path, suffix: str) -> None:
+    whole = frames(tmp_path / f"whole.{suffix}").read_bytes()
+    assert facts(str(tmp_path / f"whole.{suffix}")).frames == 3
+    generator = np.random.default_rng(0)
+    told = 0
+    for number in range(300):
+        content = bytearray(whole[: generator.integers(1, len(whole) + 1)] if number % 2 else whole)
+        for place in generator.integers(0, len(content), 0 if number % 4 == 1 else 6):
+            content[place] = generator.integers(256)
+        path = tmp_path / f"{number}.{suffix}"
+        path.write_bytes(content)
+        told += facts(str(path)).error.startswith("The picture is damaged (")
+    assert told
+
+
 def test_near_duplicates_share_a_group(tmp_path: Path) -> None:
     picture = draw("disc", 3, 120)
     picture.save(tmp_path / "a.png")
