@@ -1,7 +1,7 @@
 """One picture: opened safely, upright, as 8-bit RGB, the same way in training and in a bundle.
 
 What decides the pixels is here alone: EXIF orientation, the first frame of an animation, transparency
-on white, 16-bit grey brought down to 8, CMYK and palettes to RGB.
+on white, 16-bit and floating-point grey brought down to 8, CMYK and palettes to RGB.
 """
 
 from __future__ import annotations
@@ -29,7 +29,10 @@ MAX_PIXELS = 100_000_000
 _MAX_BYTES = 200_000_000
 # Side of the grey thumbnail that near-duplicates are told by.
 _THUMBNAIL = 24
-_SIXTEEN_BIT = frozenset(("I", "I;16", "I;16B", "I;16L"))
+# Grey of more than 8 bits, as Pillow calls it.
+_DEEP = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N", "F"))
+# What Pillow may hand on as 32-bit integers though the file holds 16 bits, scaled to all of them.
+_SIXTEEN_BIT_FORMATS = frozenset(("PNG", "PPM"))
 _ORIENTATION = 0x0112
 
 
@@ -187,8 +190,10 @@ def _as_rgb(stored: Image) -> Image:
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(stored)
-    if upright.mode in _SIXTEEN_BIT or upright.mode == "F":
-        upright = Image.fromarray(_eight_bit(np.asarray(upright, np.float64)))
+    if upright.mode in _DEEP:
+        is_16_bit = upright.mode.startswith("I;16") or stored.format in _SIXTEEN_BIT_FORMATS
+        values = np.asarray(upright)
+        upright = Image.fromarray((values >> 8).astype(np.uint8) if is_16_bit else _eight_bit(values))
     if upright.has_transparency_data:
         layered = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
@@ -196,9 +201,14 @@ def _as_rgb(stored: Image) -> Image:
 
 
 def _eight_bit(values: np.ndarray) -> np.ndarray:
-    """16-bit grey keeps its eight upper bits; values that are 8-bit already stay."""
-    scale = 1 if values.max(initial=0) <= 255 else 257
-    return np.clip(np.nan_to_num(values) / scale, 0, 255).astype(np.uint8)
+    """Values whose range the file does not tell: floats up to 1 are shares of white, above 255 the range is 16 bits."""
+    known = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    peak = known.max(initial=0)
+    if peak <= 1 and values.dtype.kind == "f":
+        known = (known * 255).round()
+    elif peak > 255:
+        known = known / 256
+    return np.clip(known, 0, 255).astype(np.uint8)
 
 
 def _thumbnail(picture: Image) -> FloatArray:

@@ -67,6 +67,29 @@ def test_sixteen_bits_keep_their_upper_half(tmp_path: Path) -> None:
     assert np.abs(read.astype(int) - (values / 257).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_dark_pictures_of_16_bits_are_as_dark_as_light_ones_beside_them(tmp_path: Path, suffix: str) -> None:
+    """What one picture holds does not decide how another one's values are read."""
+    for name, peak in (("dark", 200), ("light", 60_000)):
+        values = np.linspace(0, peak, 64).astype(np.uint16).reshape(8, 8)
+        if suffix == "pgm":
+            header = b"P5 8 8 65535\n"
+            (tmp_path / f"{name}.pgm").write_bytes(header + values.astype(">u2").tobytes())
+        else:
+            Image.fromarray(values).save(tmp_path / f"{name}.{suffix}")
+        read = np.asarray(open_picture(tmp_path / f"{name}.{suffix}"))[..., 0]
+        assert np.array_equal(read, values >> 8), name
+
+
+@pytest.mark.parametrize(("peak", "read_as"), [(1.0, 255), (0.5, 128), (200.0, 200), (65_535.0, 255)])
+def test_floats_are_read_in_their_range(tmp_path: Path, peak: float, read_as: int) -> None:
+    values = np.linspace(0, peak, 64, dtype=np.float32).reshape(8, 8)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    read = np.asarray(open_picture(tmp_path / "a.tif"))[..., 0]
+    assert (read[0, 0], read[-1, -1]) == (0, read_as)
+
+
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
     assert np.asarray(open_picture(tmp_path / "a.png")).min() == 255
