@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fewtune.data.picture import facts, open_picture
 from fewtune.data.picture_duplicates import picture_groups, picture_matches
@@ -179,3 +179,53 @@ def test_near_duplicates_share_a_group(tmp_path: Path) -> None:
     ]
     assert picture_groups(paths).tolist() == [0, 0, 0, 0, 1, 2, 3, 4]
     assert picture_matches(paths[:1], paths[4:5] + paths[1:2]) == [(0, 1)]
+
+
+def fixed_camera(number: int, *, defect_px: int = 0, contrast: int = 40) -> Image.Image:
+    """What one camera takes of one part after another: only the noise changes, and a defect's place."""
+    generator = np.random.default_rng(number)
+    scene = np.random.default_rng(0).integers(40, 220, (12, 16, 3)).astype(np.uint8)
+    picture = Image.fromarray(scene).resize((640, 480))
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((150, 80, 490, 420), fill=(150, 150, 160))
+    if defect_px:
+        x, y = (int(value) for value in generator.integers(200, 350, 2))
+        pen.ellipse((x, y, x + defect_px, y + defect_px), fill=(150 - contrast,) * 3)
+    noise = generator.normal(0, 4, (480, 640, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def test_a_small_defect_before_a_fixed_camera_is_no_duplicate(tmp_path: Path) -> None:
+    paths = []
+    for number in range(12):
+        paths.append(str(tmp_path / f"{number}.png"))
+        fixed_camera(number, defect_px=40 if number else 0).save(paths[-1])
+    groups = picture_groups(paths)
+    assert (groups != groups[0])[1:].all()
+
+
+@pytest.mark.parametrize("how", ["jpeg", "smaller", "larger", "smaller-jpeg"])
+def test_what_was_saved_again_stays_a_duplicate(tmp_path: Path, how: str) -> None:
+    for number, picture in enumerate((fixed_camera(1), fixed_camera(2, defect_px=40), draw("lines", 5, 200))):
+        picture.save(tmp_path / f"{number}.png")
+        scale = {"jpeg": 1.0, "smaller": 0.75, "larger": 1.5, "smaller-jpeg": 0.9}[how]
+        again = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+        if "jpeg" in how:
+            again.save(tmp_path / "again.jpg", quality=60)
+        else:
+            again.save(tmp_path / "again.png")
+        path = tmp_path / ("again.jpg" if "jpeg" in how else "again.png")
+        assert picture_groups([str(tmp_path / f"{number}.png"), str(path)]).tolist() == [0, 0]
+        path.unlink()
+
+
+def test_groups_reach_over_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewtune.data.picture_duplicates._ROWS", 2)
+    monkeypatch.setattr("fewtune.data.picture_duplicates._PAIRS", 1)
+    paths = []
+    for quality in (95, 80, 60):
+        for number in range(4):
+            paths.append(str(tmp_path / f"{number}-{quality}.jpg"))
+            draw("disc", number, 120).save(paths[-1], quality=quality)
+    assert picture_groups(paths).tolist() == [0, 1, 2, 3] * 3
+    assert picture_groups([]).tolist() == []
