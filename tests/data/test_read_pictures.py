@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -142,3 +144,45 @@ def test_a_zip_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.zip").write_bytes(b"PK nothing")
     with pytest.raises(DataError, match="cannot be unpacked"):
         read_pictures(str(tmp_path / "a.zip"))
+
+
+@pytest.mark.parametrize(
+    "method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA], ids=str
+)
+def test_a_damaged_zip_is_refused_or_read(folder: Path, tmp_path: Path, method: int) -> None:
+    with zipfile.ZipFile(tmp_path / "whole.zip", "w", method) as archive:
+        for file in sorted(folder.glob("*/*.png")):
+            archive.write(file, file.relative_to(folder).as_posix())
+    whole = (tmp_path / "whole.zip").read_bytes()
+    generator = np.random.default_rng(0)
+    refused = 0
+    for number in range(60):
+        content = bytearray(whole)
+        for place in generator.integers(0, len(content), 1 + number):
+            content[place] = generator.integers(256)
+        path = tmp_path / f"{number}.zip"
+        path.write_bytes(content)
+        try:
+            zip_file.unpack(path)
+        except DataError as error:
+            refused += "damaged" in error.how
+    assert refused
+
+
+def test_what_mends_a_zip_is_told_by_what_is_wrong_with_it(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = zipped(folder, tmp_path / "a.zip")
+    locked = bytearray(path.read_bytes())
+    for magic, flags in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        locked[locked.index(magic) + flags] |= 1
+    (tmp_path / "locked.zip").write_bytes(locked)
+    with pytest.raises(DataError, match="without a password"):
+        read_pictures(tmp_path / "locked.zip")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(zip_file, "_extract", full)
+    with pytest.raises(DataError, match="TMPDIR"):
+        read_pictures(path)

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import lzma
+import struct
 import tempfile
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -16,6 +20,17 @@ _MOST_BYTES = 8_000_000_000
 _MOST_GROWTH = 200
 _GROWTH_FROM_BYTES = 10_000_000
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_RAISED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def unpack(path: Path) -> Path:
@@ -47,15 +62,23 @@ def _unpacked(path: Path, sha256: str) -> tempfile.TemporaryDirectory[str]:
             left = _MOST_BYTES
             for member in members:
                 left = _extract(archive, member, Path(folder.name), left, path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
+    except _RAISED as error:
         folder.cleanup()
-        raise DataError(
-            f"The zip cannot be unpacked ({error}).", where=str(path), how="Make it again, without a password."
-        ) from None
+        raise DataError(f"The zip cannot be unpacked ({error}).", where=str(path), how=_remedy(error)) from None
     except DataError:
         folder.cleanup()
         raise
     return folder
+
+
+def _remedy(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full: make room in {tempfile.gettempdir()}, or set TMPDIR to a folder that has some."
+    if "password" in str(error) or "encryption" in str(error):
+        return "Make it again, without a password."
+    if isinstance(error, NotImplementedError):
+        return "Make it again, with the usual compression (deflate)."
+    return "It is damaged: copy it again from where it is whole."
 
 
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
