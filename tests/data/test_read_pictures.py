@@ -186,3 +186,14 @@ def test_what_mends_a_zip_is_told_by_what_is_wrong_with_it(
     monkeypatch.setattr(zip_file, "_extract", full)
     with pytest.raises(DataError, match="TMPDIR"):
         read_pictures(path)
+
+
+@pytest.mark.parametrize("name", ["{outside}/secret.png", "../../secret.png", "disc/../../secret.png"])
+def test_a_list_in_a_zip_opens_nothing_outside_of_it(folder: Path, tmp_path: Path, name: str) -> None:
+    draw("disc", 1).save(tmp_path / "secret.png")
+    with listing(folder).open("a") as file:
+        file.write("\n" + name.format(outside=tmp_path) + ",disc,z")
+    with pytest.raises(DataError, match="outside of the zip") as caught:
+        read_pictures(str(zipped(folder, tmp_path / "a.zip")))
+    assert caught.value.where == "list.csv:8"
+    assert len(read_pictures(str(folder / "list.csv")).paths) == 7

@@ -107,7 +107,7 @@ def _read_path(path: Path, name: str) -> Pictures:
 def _read_zip(path: Path) -> Pictures:
     folder = unpack(path)
     tables = sorted(entry for entry in folder.glob("*.csv") if entry.is_file())
-    pictures = _read_listed(tables[0]) if tables else _read_folder(folder, path.name)
+    pictures = _read_listed(tables[0], inside=folder) if tables else _read_folder(folder, path.name)
     return replace(pictures, table=replace(pictures.table, source=path.name))
 
 
@@ -136,8 +136,8 @@ def _unlabelled(paths: Sequence[Path], names: Sequence[str], source: str) -> Pic
     return _pictures((PATH,), tuple((name,) for name in names), list(map(str, paths)), names, source)
 
 
-def _read_listed(path: Path) -> Pictures:
-    """A table of paths, which are relative to the table's own folder."""
+def _read_listed(path: Path, *, inside: Path | None = None) -> Pictures:
+    """A table of paths, which are relative to the table's own folder; none leads out of `inside`, if that is given."""
     table = read_table(path)
     column = path_column(table)
     if column is None:
@@ -147,9 +147,23 @@ def _read_listed(path: Path) -> Pictures:
             how="Give a column of paths, relative to the table's folder, such as photos/ant1.jpg.",
         )
     paths = [str(path.parent / name.strip()) if name.strip() else "" for name in table.column(column)]
+    if inside is not None:
+        _refuse_outside(paths, inside, table)
     columns = tuple(PATH if name == column else name for name in table.columns)
     notes = (*table.notes, f"pictures from column {column!r}, relative to {path.name}")
     return _pictures(columns, table.rows, paths, table.places, table.source, notes)
+
+
+def _refuse_outside(paths: Sequence[str], folder: Path, table: Table) -> None:
+    """A zip may come from anybody: its list opens no files but its own."""
+    root = folder.resolve()
+    for path, place in zip(paths, table.places, strict=True):
+        if path and not Path(path).resolve().is_relative_to(root):
+            raise DataError(
+                "The list names a picture outside of the zip.",
+                where=place,
+                how="Put the picture into the zip, and name it relative to the list, such as photos/ant1.jpg.",
+            )
 
 
 def _pictures(
