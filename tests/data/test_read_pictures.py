@@ -38,6 +38,10 @@ def listing(folder: Path) -> Path:
     return path
 
 
+def pngs(folder: Path) -> list[Path]:
+    return sorted(folder.glob("*/*.png"))
+
+
 def zipped(folder: Path, path: Path, *, inside: str = "") -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         for file in sorted(folder.rglob("*")):
@@ -197,3 +201,21 @@ def test_a_list_in_a_zip_opens_nothing_outside_of_it(folder: Path, tmp_path: Pat
         read_pictures(str(zipped(folder, tmp_path / "a.zip")))
     assert caught.value.where == "list.csv:8"
     assert len(read_pictures(str(folder / "list.csv")).paths) == 7
+
+
+def test_another_column_called_path_is_not_taken_for_the_pictures(folder: Path) -> None:
+    rows = [
+        f"s3://store/{i % 2},{p.relative_to(folder).as_posix()},{p.parent.name}" for i, p in enumerate(pngs(folder))
+    ]
+    (folder / "list.csv").write_text("\n".join(["path,photo,label", *rows]))
+    dataset = read(str(folder / "list.csv"))
+    assert [Path(example.input) for example in dataset] == pngs(folder)
+    assert any("'path_2'" in note for note in dataset.notes)
+    table = read_pictures(str(folder / "list.csv")).table
+    assert table.columns == ("path_2", "path", "label")
+    digest = dataset.sha256
+    for path in pngs(folder):
+        path.rename(path.with_name(f"x{path.name}"))
+    rows = [row.replace("/00", "/x00") for row in rows]
+    (folder / "list.csv").write_text("\n".join(["path,photo,label", *rows]))
+    assert read(str(folder / "list.csv")).sha256 == digest

@@ -60,7 +60,8 @@ class Pictures:
 
     Attributes:
         table: a column `path` with names as they were given, a column `label` where there are class folders or
-            pairs, and a listing's other columns; its sha256 is over contents and labels.
+            pairs, and a listing's other columns, under another name where that is `path`; its sha256 is over contents
+            and labels.
         paths: of each row, to be opened; empty where the row names none.
     """
 
@@ -149,9 +150,19 @@ def _read_listed(path: Path, *, inside: Path | None = None) -> Pictures:
     paths = [str(path.parent / name.strip()) if name.strip() else "" for name in table.column(column)]
     if inside is not None:
         _refuse_outside(paths, inside, table)
-    columns = tuple(PATH if name == column else name for name in table.columns)
-    notes = (*table.notes, f"pictures from column {column!r}, relative to {path.name}")
-    return _pictures(columns, table.rows, paths, table.places, table.source, notes)
+    notes = [*table.notes, f"pictures from column {column!r}, relative to {path.name}"]
+    columns = table.columns
+    if column != PATH:
+        other = _free_name(columns)
+        if PATH in columns:
+            notes.append(f"column {PATH!r}, which holds something else, is called {other!r}")
+        columns = tuple({column: PATH, PATH: other}.get(name, name) for name in columns)
+    return _pictures(columns, table.rows, paths, table.places, table.source, tuple(notes))
+
+
+def _free_name(columns: Sequence[str]) -> str:
+    """What a column `path` is called that does not hold the pictures."""
+    return next(name for number in range(2, len(columns) + 3) if (name := f"{PATH}_{number}") not in columns)
 
 
 def _refuse_outside(paths: Sequence[str], folder: Path, table: Table) -> None:
