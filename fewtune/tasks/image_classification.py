@@ -47,9 +47,9 @@ class ImageClassification(Classification):
         return to_dataset(_to_open(pictures), replace(columns, notes=notes), task=self.name)
 
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
-        """The pictures' paths, in the order of the listing or of their names."""
+        """The pictures' paths, in the order of the listing or of their names; all that lie in and below a folder."""
         del recipe
-        pictures = read_pictures(source)
+        pictures = read_pictures(source, labelled=False)
         return Inputs(pictures.table, pictures.paths, pictures.table.notes)
 
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:

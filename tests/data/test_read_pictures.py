@@ -54,6 +54,7 @@ def test_class_folders(folder: Path) -> None:
     dataset = read(str(folder))
     assert dataset.labels == ("disc", "lines")
     assert len(dataset) == 6
+    assert dataset.notes == ("labels are the folders' names",)
     assert dataset.examples[0].place == "disc/000.png"
 
 
@@ -219,3 +220,18 @@ def test_another_column_called_path_is_not_taken_for_the_pictures(folder: Path) 
     rows = [row.replace("/00", "/x00") for row in rows]
     (folder / "list.csv").write_text("\n".join(["path,photo,label", *rows]))
     assert read(str(folder / "list.csv")).sha256 == digest
+
+
+def test_pictures_beside_class_folders_are_told_of_and_predicted(folder: Path, tmp_path: Path) -> None:
+    for name in ("loose.png", ".hidden.png", "disc/deep/one.png", ".cache/one.png"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        draw("disc", 50).save(folder / name)
+    for source in (folder, zipped(folder, tmp_path / "a.zip")):
+        dataset = read(str(source))
+        assert len(dataset) == 7
+        assert "left out 1 picture outside class folders" in dataset.notes
+        inputs = catalog.find_task("image-classification").inputs(str(source), Recipe())
+        names = [row[0] for row in inputs.table.rows]
+        assert inputs.table.columns == ("path",)
+        assert len(names) == 8
+        assert {"loose.png", "disc/000.png", "disc/deep/one.png"} < set(names)

@@ -69,18 +69,19 @@ class Pictures:
     paths: tuple[str, ...]
 
 
-def read_pictures(source: Any) -> Pictures:
+def read_pictures(source: Any, *, labelled: bool = True) -> Pictures:
     """Read where pictures lie, and what else is known of them.
 
     Args:
         source: a folder of class folders or of pictures, a table, a zip of either, a picture, a glob, or a list of
             paths or of (path, label) pairs.
+        labelled: whether folders' names are labels; else every picture in and below a folder is read, without label.
 
     Raises:
         DataError: there are no pictures.
     """
     if isinstance(source, str | Path):
-        return _read_path(Path(source).expanduser(), str(source))
+        return _read_path(Path(source).expanduser(), str(source), labelled)
     if isinstance(source, Sequence) and not isinstance(source, bytes):
         pairs = [tuple(item) if isinstance(item, tuple | list) else (item,) for item in source]
         if pairs and all(len(pair) == len(pairs[0]) <= 2 for pair in pairs):
@@ -90,11 +91,11 @@ def read_pictures(source: Any) -> Pictures:
     raise DataError("These are not pictures.", where="data", how="Give a path, or a list of (path, label) pairs.")
 
 
-def _read_path(path: Path, name: str) -> Pictures:
+def _read_path(path: Path, name: str, labelled: bool) -> Pictures:
     if path.is_dir():
-        return _read_folder(path, path.name or name)
+        return _read_folder(path, path.name or name, labelled)
     if path.suffix.lower() == ".zip" and path.is_file():
-        return _read_zip(path)
+        return _read_zip(path, labelled)
     if path.suffix.lower() in _TABLES:
         return _read_listed(path)
     if path.is_file():
@@ -105,32 +106,40 @@ def _read_path(path: Path, name: str) -> Pictures:
     return _unlabelled(list(map(Path, found)), found, name)
 
 
-def _read_zip(path: Path) -> Pictures:
+def _read_zip(path: Path, labelled: bool) -> Pictures:
     folder = unpack(path)
     tables = sorted(entry for entry in folder.glob("*.csv") if entry.is_file())
-    pictures = _read_listed(tables[0], inside=folder) if tables else _read_folder(folder, path.name)
+    pictures = _read_listed(tables[0], inside=folder) if tables else _read_folder(folder, path.name, labelled)
     return replace(pictures, table=replace(pictures.table, source=path.name))
 
 
-def _read_folder(folder: Path, name: str) -> Pictures:
+def _read_folder(folder: Path, name: str, labelled: bool) -> Pictures:
+    pictures = [path for path in _files(folder) if is_picture_name(path.name)]
+    if not pictures:
+        raise DataError("The folder holds no pictures.", where=name, how=_REMEDY)
+    loose = [path for path in pictures if path.parent == folder]
+    if labelled and len(loose) < len(pictures):
+        return _read_class_folders(folder, name, len(loose))
+    return _unlabelled(pictures, [path.relative_to(folder).as_posix() for path in pictures], name)
+
+
+def _read_class_folders(folder: Path, name: str, loose: int) -> Pictures:
     """A file's folder is its label; files that are not named like pictures are kept, for `check` to tell of them."""
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    labelled = [(path, entry.name) for entry in classes for path in _files(entry)]
-    if any(is_picture_name(path.name) for path, _ in labelled):
-        names = [path.relative_to(folder).as_posix() for path, _ in labelled]
-        rows = tuple((given, label) for given, (_, label) in zip(names, labelled, strict=True))
-        empty = [repr(entry.name) for entry in classes if not _files(entry)]
-        notes = ["labels are the folders' names"]
-        notes += [f"left out folders without a picture ({', '.join(empty[:5])})"] if empty else []
-        return _pictures((PATH, LABEL), rows, [str(path) for path, _ in labelled], names, name, tuple(notes))
-    loose = [path for path in _files(folder) if is_picture_name(path.name)]
-    if not loose:
-        raise DataError("The folder holds no pictures.", where=name, how=_REMEDY)
-    return _unlabelled(loose, [path.relative_to(folder).as_posix() for path in loose], name)
+    found = [(path, entry.name) for entry in classes for path in _files(entry)]
+    names = [path.relative_to(folder).as_posix() for path, _ in found]
+    rows = tuple((given, label) for given, (_, label) in zip(names, found, strict=True))
+    empty = [repr(entry.name) for entry in classes if not _files(entry)]
+    notes = ["labels are the folders' names"]
+    notes += [f"left out folders without a picture ({', '.join(empty[:5])})"] if empty else []
+    notes += [f"left out {loose} picture{'s' if loose > 1 else ''} outside class folders"] if loose else []
+    return _pictures((PATH, LABEL), rows, [str(path) for path, _ in found], names, name, tuple(notes))
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "Thumbs.db")))
+    """All files in and below a folder but hidden ones, and those in hidden folders."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "Thumbs.db")
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _unlabelled(paths: Sequence[Path], names: Sequence[str], source: str) -> Pictures:
