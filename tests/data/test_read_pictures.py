@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import errno
+import json
+import os
+import sys
 import zipfile
 from pathlib import Path
 
@@ -235,3 +238,31 @@ def test_pictures_beside_class_folders_are_told_of_and_predicted(folder: Path, t
         assert inputs.table.columns == ("path",)
         assert len(names) == 8
         assert {"loose.png", "disc/000.png", "disc/deep/one.png"} < set(names)
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="file names are Unicode there")
+@pytest.mark.parametrize(("encoding", "name"), [("gb18030", "瑕疵"), ("latin-1", "écran"), ("utf-8", "良品")])
+def test_folders_whose_names_are_not_utf_8_have_readable_labels(folder: Path, encoding: str, name: str) -> None:
+    (folder / "disc").rename(folder / os.fsdecode(name.encode(encoding)))
+    dataset = read(str(folder))
+    assert dataset.labels == tuple(sorted(("lines", name)))
+    assert {example.place for example in dataset} >= {f"{name}/000.png"}
+    assert all(Path(example.input).is_file() for example in dataset)
+    json.dumps([dataset.notes, dataset.labels], ensure_ascii=False).encode()
+    pairs = [(path, path.parent.name) for path in pngs(folder)]
+    assert read(pairs).labels == dataset.labels
+    assert read_pictures(folder, labelled=False).table.column("path")[-1].encode()
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"), [("gb18030", "瑕疵"), ("gb18030", "数据十"), ("cp437", "écran"), ("utf-8", "良品")]
+)
+def test_names_in_a_zip_are_decoded(folder: Path, tmp_path: Path, encoding: str, name: str) -> None:
+    path = tmp_path / "a.zip"
+    standing_in = b"x" * len(name.encode(encoding))
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in pngs(folder):
+            label = standing_in.decode() if file.parent.name == "disc" else "lines"
+            archive.write(file, f"{label}/{file.name}")
+    path.write_bytes(path.read_bytes().replace(standing_in + b"/0", name.encode(encoding) + b"/0"))
+    assert read(str(path)).labels == tuple(sorted(("lines", name)))

@@ -11,6 +11,7 @@ from typing import Any
 
 from fewtune.data.picture import facts, is_picture_name
 from fewtune.data.read import read_table
+from fewtune.data.read.encoding import readable_name
 from fewtune.data.read.zip_file import unpack
 from fewtune.errors import DataError
 from fewtune.types import Table
@@ -85,15 +86,15 @@ def read_pictures(source: Any, *, labelled: bool = True) -> Pictures:
     if isinstance(source, Sequence) and not isinstance(source, bytes):
         pairs = [tuple(item) if isinstance(item, tuple | list) else (item,) for item in source]
         if pairs and all(len(pair) == len(pairs[0]) <= 2 for pair in pairs):
-            rows = tuple(tuple(map(str, pair)) for pair in pairs)
-            paths = [row[0] for row in rows]
-            return _pictures((PATH, LABEL)[: len(rows[0])], rows, paths, paths, "data")
+            rows = tuple(tuple(readable_name(str(part)) for part in pair) for pair in pairs)
+            paths = [str(pair[0]) for pair in pairs]
+            return _pictures((PATH, LABEL)[: len(rows[0])], rows, paths, [row[0] for row in rows], "data")
     raise DataError("These are not pictures.", where="data", how="Give a path, or a list of (path, label) pairs.")
 
 
 def _read_path(path: Path, name: str, labelled: bool) -> Pictures:
     if path.is_dir():
-        return _read_folder(path, path.name or name, labelled)
+        return _read_folder(path, readable_name(path.name) or name, labelled)
     if path.suffix.lower() == ".zip" and path.is_file():
         return _read_zip(path, labelled)
     if path.suffix.lower() in _TABLES:
@@ -126,10 +127,10 @@ def _read_folder(folder: Path, name: str, labelled: bool) -> Pictures:
 def _read_class_folders(folder: Path, name: str, loose: int) -> Pictures:
     """A file's folder is its label; files that are not named like pictures are kept, for `check` to tell of them."""
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    found = [(path, entry.name) for entry in classes for path in _files(entry)]
-    names = [path.relative_to(folder).as_posix() for path, _ in found]
+    found = [(path, readable_name(entry.name)) for entry in classes for path in _files(entry)]
+    names = [readable_name(path.relative_to(folder).as_posix()) for path, _ in found]
     rows = tuple((given, label) for given, (_, label) in zip(names, found, strict=True))
-    empty = [repr(entry.name) for entry in classes if not _files(entry)]
+    empty = [repr(readable_name(entry.name)) for entry in classes if not _files(entry)]
     notes = ["labels are the folders' names"]
     notes += [f"left out folders without a picture ({', '.join(empty[:5])})"] if empty else []
     notes += [f"left out {loose} picture{'s' if loose > 1 else ''} outside class folders"] if loose else []
@@ -143,6 +144,7 @@ def _files(folder: Path) -> list[Path]:
 
 
 def _unlabelled(paths: Sequence[Path], names: Sequence[str], source: str) -> Pictures:
+    names = list(map(readable_name, names))
     return _pictures((PATH,), tuple((name,) for name in names), list(map(str, paths)), names, source)
 
 

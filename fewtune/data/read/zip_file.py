@@ -12,6 +12,7 @@ import zlib
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from fewtune.data.read.encoding import decode_name
 from fewtune.errors import DataError
 
 _MOST_FILES = 200_000
@@ -20,6 +21,7 @@ _MOST_BYTES = 8_000_000_000
 _MOST_GROWTH = 200
 _GROWTH_FROM_BYTES = 10_000_000
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_IS_UTF8 = 0x800
 _RAISED = (
     zipfile.BadZipFile,
     zlib.error,
@@ -82,6 +84,8 @@ def _remedy(error: Exception) -> str:
 
 
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    for member in archive.infolist():
+        member.filename = _readable(member)
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
     if len(members) > _MOST_FILES:
         raise _refused(path, f"it holds {len(members)} files; the limit is {_MOST_FILES}")
@@ -96,6 +100,16 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         if grown and member.file_size > _MOST_GROWTH * max(1, member.compress_size):
             raise _refused(path, f"{member.filename!r} grows {_MOST_GROWTH} times and more")
     return members
+
+
+def _readable(member: zipfile.ZipInfo) -> str:
+    """A name that is not marked as UTF-8 is in the code page of the Windows that made the zip."""
+    if member.flag_bits & _IS_UTF8:
+        return member.filename
+    try:
+        return decode_name(member.filename.encode("cp437"), otherwise="cp437")
+    except UnicodeEncodeError:  # the zip gave the name as UTF-8 elsewhere
+        return member.filename
 
 
 def _is_junk(name: str) -> bool:
