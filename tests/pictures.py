@@ -50,6 +50,7 @@ def odd_pictures(folder: Path) -> Iterator[tuple[str, Path]]:
         "alpha": (base.convert("RGBA"), "png", {}),
         "alpha-palette": (base.convert("P"), "png", {"transparency": 0}),
         "16-bit": (Image.fromarray(np.asarray(base.convert("L"), np.uint16) * 257), "png", {}),
+        "float": (Image.fromarray(np.asarray(base.convert("L"), np.float32) / 255), "tif", {}),
         "one-pixel": (Image.new("RGB", (1, 1), "red"), "png", {}),
         "thin": (Image.new("RGB", (1, 4000), "red"), "png", {}),
         "animated": (base, "gif", {"save_all": True, "append_images": [draw("lines", 1, 80)]}),

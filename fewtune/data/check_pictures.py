@@ -119,7 +119,14 @@ def _kinds(seen: Seen) -> Iterator[Finding]:
             "picture-16-bit",
             "have 16 bits a pixel",
             "The upper 8 are read; stretch the contrast beforehand if they are dark.",
-            lambda f: f.mode.startswith(("I", "F")),
+            lambda f: f.mode.startswith("I"),
+        ),
+        (
+            "picture-float",
+            "hold floating-point numbers",
+            "Up to 1 they are read as shares of white, up to 255 as they are, above that as 16 bits; "
+            "save them as 8 bits if that is wrong.",
+            lambda f: f.mode == "F",
         ),
         ("picture-rotated", "are turned by their EXIF data", "They are read upright.", lambda f: f.rotated),
     ]

@@ -1,7 +1,7 @@
 """One picture: opened safely, upright, as 8-bit RGB, the same way in training and in a bundle.
 
 What decides the pixels is here alone: EXIF orientation, the first frame of an animation, transparency
-on white, 16-bit grey brought down to 8, CMYK and palettes to RGB.
+on white, 16-bit and floating-point grey brought down to 8, CMYK and palettes to RGB.
 """
 
 from __future__ import annotations
@@ -9,12 +9,15 @@ from __future__ import annotations
 import hashlib
 import io
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewtune.errors import DataError
 from fewtune.types import FloatArray
@@ -25,9 +28,15 @@ if TYPE_CHECKING:
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif"))
 MAX_PIXELS = 100_000_000
 _MAX_BYTES = 200_000_000
-# Side of the grey thumbnail that near-duplicates are told by.
+# Sides of the grey thumbnails that near-duplicates are told by, the second one in overlapping windows of 3 pixels:
+# wide enough for the noise of pixels and of JPEG to even out, too narrow for a scratch of 5 % of the side to.
 _THUMBNAIL = 24
-_SIXTEEN_BIT = frozenset(("I", "I;16", "I;16B", "I;16L"))
+_FINE = 64
+_WINDOWS = range(0, _FINE - 2, 2)
+# Grey of more than 8 bits, as Pillow calls it.
+_DEEP = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N", "F"))
+# What Pillow may hand on as 32-bit integers though the file holds 16 bits, scaled to all of them.
+_SIXTEEN_BIT_FORMATS = frozenset(("PNG", "PPM"))
 _ORIENTATION = 0x0112
 
 
@@ -44,6 +53,7 @@ class PictureFacts:
         rotated: whether EXIF says that it is to be turned or mirrored.
         transparent: whether it has an alpha channel.
         thumbnail: (24 * 24,) grey values without their mean, of length 1; empty for a picture of one colour.
+        details: (31 * 31,) grey of small windows without their mean, of 255 steps.
     """
 
     sha256: str
@@ -55,6 +65,7 @@ class PictureFacts:
     rotated: bool = False
     transparent: bool = False
     thumbnail: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
+    details: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
 
 
 def is_picture_name(name: str) -> bool:
@@ -102,13 +113,15 @@ def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
         return PictureFacts("", error.what)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with _opened(content, path) as stored:
+        with _opened(content, path) as stored, _decoding(path):
+            # All of these read on in the file: frames are counted by going through them.
             width, height = stored.size
             mode, frames = stored.mode, int(getattr(stored, "n_frames", 1))
             rotated = stored.getexif().get(_ORIENTATION, 1) != 1
             transparent = stored.has_transparency_data
-        thumbnail = _thumbnail(_decode(content, path, _THUMBNAIL))
-        return PictureFacts(sha256, "", width, height, mode, frames, rotated, transparent, thumbnail)
+        grey = _decode(content, path, _FINE).convert("L")
+        thumbnail, details = _thumbnail(grey), _details(grey)
+        return PictureFacts(sha256, "", width, height, mode, frames, rotated, transparent, thumbnail, details)
     except DataError as error:
         return PictureFacts(sha256, error.what)
 
@@ -130,17 +143,23 @@ def _read(path: Any) -> bytes:
 
 
 def _decode(content: bytes, where: str, about_px: int) -> Image:
-    with _opened(content, where) as stored:
-        try:
-            if about_px:
-                stored.draft("RGB", (2 * about_px, 2 * about_px))
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return _as_rgb(stored)
-        except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
-            raise DataError(
-                f"The picture is damaged ({error}).", where=where, how="Copy it again from where it is whole."
-            ) from None
+    with _opened(content, where) as stored, _decoding(where):
+        if about_px:
+            stored.draft("RGB", (2 * about_px, 2 * about_px))
+        return _as_rgb(stored)
+
+
+@contextmanager
+def _decoding(where: str) -> Iterator[None]:
+    """Whatever goes wrong in here is the picture's fault; Pillow's warnings are for its own developers."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except Exception as error:  # Pillow's decoders raise OSError, SyntaxError, ValueError, struct.error and more
+        raise DataError(
+            f"The picture is damaged ({error}).", where=where, how="Copy it again from where it is whole."
+        ) from None
 
 
 def _opened(content: bytes, where: str) -> Image:
@@ -178,8 +197,10 @@ def _as_rgb(stored: Image) -> Image:
     from PIL import Image, ImageOps
 
     upright = ImageOps.exif_transpose(stored)
-    if upright.mode in _SIXTEEN_BIT or upright.mode == "F":
-        upright = Image.fromarray(_eight_bit(np.asarray(upright, np.float64)))
+    if upright.mode in _DEEP:
+        is_16_bit = upright.mode.startswith("I;16") or stored.format in _SIXTEEN_BIT_FORMATS
+        values = np.asarray(upright)
+        upright = Image.fromarray((values >> 8).astype(np.uint8) if is_16_bit else _eight_bit(values))
     if upright.has_transparency_data:
         layered = upright.convert("RGBA")
         return Image.alpha_composite(Image.new("RGBA", layered.size, "white"), layered).convert("RGB")
@@ -187,14 +208,30 @@ def _as_rgb(stored: Image) -> Image:
 
 
 def _eight_bit(values: np.ndarray) -> np.ndarray:
-    """16-bit grey keeps its eight upper bits; values that are 8-bit already stay."""
-    scale = 1 if values.max(initial=0) <= 255 else 257
-    return np.clip(np.nan_to_num(values) / scale, 0, 255).astype(np.uint8)
+    """Values whose range the file does not tell: floats up to 1 are shares of white, above 255 the range is 16 bits."""
+    known = np.where(np.isfinite(values), values, 0).astype(np.float64)
+    peak = known.max(initial=0)
+    if peak <= 1 and values.dtype.kind == "f":
+        known = (known * 255).round()
+    elif peak > 255:
+        known = known / 256
+    return np.clip(known, 0, 255).astype(np.uint8)
 
 
-def _thumbnail(picture: Image) -> FloatArray:
-    small = picture.convert("L").resize((_THUMBNAIL, _THUMBNAIL), resample=2, reducing_gap=3.0)
-    values = np.asarray(small, np.float32).ravel()
+def _thumbnail(grey: Image) -> FloatArray:
+    values = _small(grey, _THUMBNAIL).ravel()
     values = values - values.mean()
     length = float(np.linalg.norm(values))
     return values / length if length > 1.0 * _THUMBNAIL else np.zeros(0, np.float32)
+
+
+def _details(grey: Image) -> NDArray[np.int16]:
+    values = _small(grey, _FINE)
+    count = len(_WINDOWS)
+    shifted = [values[y : y + 2 * count : 2, x : x + 2 * count : 2] for y in range(3) for x in range(3)]
+    windows = np.mean(shifted, axis=0)
+    return np.rint(windows - windows.mean()).astype(np.int16).ravel()
+
+
+def _small(grey: Image, side: int) -> FloatArray:
+    return np.asarray(grey.resize((side, side), resample=2, reducing_gap=3.0), np.float32)

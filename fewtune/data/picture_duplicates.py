@@ -1,11 +1,14 @@
-"""Pictures that are the same, byte for byte, or nearly: saved again, scaled, a frame later.
+"""Pictures that are the same, byte for byte, or nearly: saved again, or scaled a little.
 
-Nearly means that their grey thumbnails (24 x 24, mean taken away) have a cosine of at least 0.99.
+Nearly means that their grey thumbnails (24 x 24, mean taken away) have a cosine of at least 0.99, and that no small
+window of theirs (3 of 64 pixels a side) differs by more than 6 of 255 steps of grey. The second rule keeps apart what
+one camera took of one place: a good part and a scratched one differ in a spot, and that spot is the label. Saving as
+JPEG and scaling change a window by 2 steps or so; in pictures of fewer than 128 pixels by more, and so the limit grows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +16,13 @@ from fewtune.data.picture import PictureFacts, facts
 from fewtune.types import IntArray
 
 _COSINE = 0.99
-_ROWS = 1024
+_STEPS = 6.0
+_STEPS_HOLD_FROM_PX = 128
+# Rows of thumbnails, and pairs of pictures, that are compared at once: bounds what the comparison holds.
+_ROWS = 256
+_PAIRS = 8192
+# Windows that are looked at first: few settle most pairs.
+_FIRST = 64
 
 
 def picture_groups(paths: Sequence[str]) -> IntArray:
@@ -26,22 +35,12 @@ def picture_groups(paths: Sequence[str]) -> IntArray:
         (n,) index of each picture's group, numbered by first appearance.
     """
     known = [facts(path) for path in paths]
-    parents = np.arange(len(paths))
-
-    def root(i: int) -> int:
-        while parents[i] != i:
-            i = int(parents[i])
-        return i
-
     first: dict[str, int] = {}
-    for i, fact in enumerate(known):
-        if fact.sha256:
-            parents[i] = first.setdefault(fact.sha256, i)
-    for i, j in _near_pairs(known):
-        low, high = sorted((root(i), root(j)))
-        parents[high] = low
-    numbers: dict[int, int] = {}
-    return np.array([numbers.setdefault(root(i), len(numbers)) for i in range(len(paths))], dtype=np.int64)
+    same = [first.setdefault(fact.sha256, i) if fact.sha256 else i for i, fact in enumerate(known)]
+    groups = _numbered(np.array(same, dtype=np.int64))
+    for left, right in _near_pairs(known, sorted(first.values())):
+        groups = _joined(groups, left, right)
+    return groups
 
 
 def picture_matches(left: Sequence[str], right: Sequence[str]) -> list[tuple[int, int]]:
@@ -53,15 +52,43 @@ def picture_matches(left: Sequence[str], right: Sequence[str]) -> list[tuple[int
     return [(first_left[group], j) for j, group in enumerate(groups[len(left) :]) if group in first_left]
 
 
-def _near_pairs(known: Sequence[PictureFacts]) -> list[tuple[int, int]]:
-    place = [i for i, fact in enumerate(known) if fact.thumbnail.size]
-    if not place:
-        return []
+def _numbered(groups: IntArray) -> IntArray:
+    """The same groups, numbered by first appearance."""
+    _, first, inverse = np.unique(groups, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[inverse.ravel()].astype(np.int64)
+
+
+def _joined(groups: IntArray, left: IntArray, right: IntArray) -> IntArray:
+    """The groups after those of left[k] and right[k] have become one, for every k."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    count = int(groups.max()) + 1
+    edges = coo_array((np.ones(len(left), np.int8), (groups[left], groups[right])), shape=(count, count))
+    _, merged = connected_components(edges, directed=False)
+    return _numbered(merged[groups])
+
+
+def _near_pairs(known: Sequence[PictureFacts], among: Sequence[int]) -> Iterator[tuple[IntArray, IntArray]]:
+    """Pairs of indices that are nearly the same, some at a time: all of them may be too many to hold."""
+    place = np.array([i for i in among if known[i].thumbnail.size], dtype=np.int64)
+    if not len(place):
+        return
     rows = np.stack([known[i].thumbnail for i in place])
-    pairs = []
+    details = np.stack([known[i].details for i in place])
+    # Where the pictures vary most, two that are not the same are the soonest told apart.
+    details = details[:, np.argsort(-details.var(axis=0), kind="stable")]
+    sides = np.array([min(known[i].width, known[i].height) for i in place])
+    limits = _STEPS * np.maximum(1.0, _STEPS_HOLD_FROM_PX / sides)
     for start in range(0, len(rows), _ROWS):
-        near, other = np.nonzero(rows[start : start + _ROWS] @ rows.T >= _COSINE)
-        pairs += [
-            (place[start + i], place[j]) for i, j in zip(near.tolist(), other.tolist(), strict=True) if j < start + i
-        ]
-    return pairs
+        end = min(start + _ROWS, len(rows))
+        left, right = np.nonzero(np.tril(rows[start:end] @ rows[:end].T >= _COSINE, start - 1))
+        left = left + start
+        for begin in range(0, len(left), _PAIRS):
+            some, others = left[begin : begin + _PAIRS], right[begin : begin + _PAIRS]
+            limit = np.maximum(limits[some], limits[others])
+            for windows in (slice(_FIRST), slice(_FIRST, None)):
+                within = np.abs(details[some, windows] - details[others, windows]).max(axis=1) <= limit
+                some, others, limit = some[within], others[within], limit[within]
+            if len(some):
+                yield place[some], place[others]

@@ -9,14 +9,14 @@ from typing import Any
 from fewtune.data.check_pictures import check_image_classification
 from fewtune.data.columns import check_labels, find_columns, to_dataset
 from fewtune.data.picture_duplicates import picture_groups
-from fewtune.data.read.pictures import LABEL, PATH, holds_pictures, read_pictures
+from fewtune.data.read.pictures import LABEL, PATH, Pictures, holds_pictures, read_pictures
 from fewtune.errors import DataError
 from fewtune.interfaces import Fitted, Inputs, Purpose, RunContext
 from fewtune.recipe import Recipe
 from fewtune.runtime.picture_graph import PictureGraph
 from fewtune.runtime.preprocess import preprocess_from_json
 from fewtune.tasks.classification import Classification
-from fewtune.types import Dataset, Finding, FloatArray, IntArray
+from fewtune.types import Dataset, Finding, FloatArray, IntArray, Table
 
 
 class ImageClassification(Classification):
@@ -44,15 +44,12 @@ class ImageClassification(Classification):
             check_labels(table, columns)
         # The reader has said already where the paths come from, and folders' names as well.
         notes = () if table.columns == (PATH, LABEL) else columns.notes[1:]
-        dataset = to_dataset(table, replace(columns, notes=notes), task=self.name)
-        path_of = dict(zip(table.column(PATH), pictures.paths, strict=True))
-        examples = tuple(replace(example, input=path_of[example.input]) for example in dataset)
-        return replace(dataset, examples=examples)
+        return to_dataset(_to_open(pictures), replace(columns, notes=notes), task=self.name)
 
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
-        """The pictures' paths, in the order of the listing or of their names."""
+        """The pictures' paths, in the order of the listing or of their names; all that lie in and below a folder."""
         del recipe
-        pictures = read_pictures(source)
+        pictures = read_pictures(source, labelled=False)
         return Inputs(pictures.table, pictures.paths, pictures.table.notes)
 
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
@@ -71,3 +68,10 @@ class ImageClassification(Classification):
         preprocess = preprocess_from_json(fitted.assets[graph.preprocess], where=graph.preprocess)
         opened = PictureGraph(fitted.graphs[graph.file], preprocess, threads=run.threads)
         return opened.run([example.input for example in dataset], "features")
+
+
+def _to_open(pictures: Pictures) -> Table:
+    """The table with paths to be opened in the place of names as they were given."""
+    table, at = pictures.table, pictures.table.columns.index(PATH)
+    rows = zip(table.rows, pictures.paths, strict=True)
+    return replace(table, rows=tuple((*row[:at], path, *row[at + 1 :]) for row, path in rows))

@@ -33,7 +33,8 @@ class TunedStages(nn.Module):
         super().__init__()
         self.stages = copy.deepcopy(network.stages[cut:]).to(memory_format=torch.channels_last)
         self.pool = network.pool
-        self._below = network.stages[:cut]
+        # Not as children: the frozen stages are no part of a checkpoint, and stay in evaluation mode.
+        self._below = tuple(network.stages[:cut])
         self.eval()
 
     def train(self, mode: bool = True) -> TunedStages:

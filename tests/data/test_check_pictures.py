@@ -44,8 +44,9 @@ def test_unreadable_pictures_stop_a_fit(folder: Path, tmp_path: Path) -> None:
 def test_odd_kinds_are_told(folder: Path) -> None:
     list(odd_pictures(folder / "disc"))
     found = findings(folder)
-    for kind in ("tiny", "animated", "transparent", "cmyk", "16-bit", "rotated"):
+    for kind in ("tiny", "animated", "transparent", "cmyk", "16-bit", "float", "rotated"):
         assert f"picture-{kind}" in found, kind
+    assert found["picture-16-bit"].count == found["picture-float"].count == 1
     assert found["picture-rotated"].places == ("disc/rotated.jpg",)
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from fewtune.data.picture import facts, open_picture
 from fewtune.data.picture_duplicates import picture_groups, picture_matches
@@ -67,6 +67,29 @@ def test_sixteen_bits_keep_their_upper_half(tmp_path: Path) -> None:
     assert np.abs(read.astype(int) - (values / 257).astype(int)).max() <= 1
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
+def test_dark_pictures_of_16_bits_are_as_dark_as_light_ones_beside_them(tmp_path: Path, suffix: str) -> None:
+    """What one picture holds does not decide how another one's values are read."""
+    for name, peak in (("dark", 200), ("light", 60_000)):
+        values = np.linspace(0, peak, 64).astype(np.uint16).reshape(8, 8)
+        if suffix == "pgm":
+            header = b"P5 8 8 65535\n"
+            (tmp_path / f"{name}.pgm").write_bytes(header + values.astype(">u2").tobytes())
+        else:
+            Image.fromarray(values).save(tmp_path / f"{name}.{suffix}")
+        read = np.asarray(open_picture(tmp_path / f"{name}.{suffix}"))[..., 0]
+        assert np.array_equal(read, values >> 8), name
+
+
+@pytest.mark.parametrize(("peak", "read_as"), [(1.0, 255), (0.5, 128), (200.0, 200), (65_535.0, 255)])
+def test_floats_are_read_in_their_range(tmp_path: Path, peak: float, read_as: int) -> None:
+    values = np.linspace(0, peak, 64, dtype=np.float32).reshape(8, 8)
+    values[0, 0] = np.nan
+    Image.fromarray(values).save(tmp_path / "a.tif")
+    read = np.asarray(open_picture(tmp_path / "a.tif"))[..., 0]
+    assert (read[0, 0], read[-1, -1]) == (0, read_as)
+
+
 def test_transparency_is_laid_on_white(tmp_path: Path) -> None:
     Image.new("RGBA", (4, 4), (255, 0, 0, 0)).save(tmp_path / "a.png")
     assert np.asarray(open_picture(tmp_path / "a.png")).min() == 255
@@ -115,6 +138,33 @@ def test_a_damaged_byte_gives_a_picture_or_a_message(tmp_path: Path, position: i
         assert open_picture(path, about_px=32).mode == "RGB"
 
 
+def frames(path: Path) -> Path:
+    """Three frames, or pages, with EXIF."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if path.suffix != ".gif" else {}
+    more = [draw("lines", number, 40) for number in range(2)]
+    draw("disc", 1, 40).save(path, save_all=True, append_images=more, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["gif", "tif", "png", "webp"])
+@pytest.mark.filterwarnings("error")
+def test_damaged_frames_are_told_and_never_raise(tmp_path: Path, suffix: str) -> None:
+    whole = frames(tmp_path / f"whole.{suffix}").read_bytes()
+    assert facts(str(tmp_path / f"whole.{suffix}")).frames == 3
+    generator = np.random.default_rng(0)
+    told = 0
+    for number in range(300):
+        content = bytearray(whole[: generator.integers(1, len(whole) + 1)] if number % 2 else whole)
+        for place in generator.integers(0, len(content), 0 if number % 4 == 1 else 6):
+            content[place] = generator.integers(256)
+        path = tmp_path / f"{number}.{suffix}"
+        path.write_bytes(content)
+        told += facts(str(path)).error.startswith("The picture is damaged (")
+    assert told
+
+
 def test_near_duplicates_share_a_group(tmp_path: Path) -> None:
     picture = draw("disc", 3, 120)
     picture.save(tmp_path / "a.png")
@@ -129,3 +179,53 @@ def test_near_duplicates_share_a_group(tmp_path: Path) -> None:
     ]
     assert picture_groups(paths).tolist() == [0, 0, 0, 0, 1, 2, 3, 4]
     assert picture_matches(paths[:1], paths[4:5] + paths[1:2]) == [(0, 1)]
+
+
+def fixed_camera(number: int, *, defect_px: int = 0, contrast: int = 40) -> Image.Image:
+    """What one camera takes of one part after another: only the noise changes, and a defect's place."""
+    generator = np.random.default_rng(number)
+    scene = np.random.default_rng(0).integers(40, 220, (12, 16, 3)).astype(np.uint8)
+    picture = Image.fromarray(scene).resize((640, 480))
+    pen = ImageDraw.Draw(picture)
+    pen.ellipse((150, 80, 490, 420), fill=(150, 150, 160))
+    if defect_px:
+        x, y = (int(value) for value in generator.integers(200, 350, 2))
+        pen.ellipse((x, y, x + defect_px, y + defect_px), fill=(150 - contrast,) * 3)
+    noise = generator.normal(0, 4, (480, 640, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8))
+
+
+def test_a_small_defect_before_a_fixed_camera_is_no_duplicate(tmp_path: Path) -> None:
+    paths = []
+    for number in range(12):
+        paths.append(str(tmp_path / f"{number}.png"))
+        fixed_camera(number, defect_px=40 if number else 0).save(paths[-1])
+    groups = picture_groups(paths)
+    assert (groups != groups[0])[1:].all()
+
+
+@pytest.mark.parametrize("how", ["jpeg", "smaller", "larger", "smaller-jpeg"])
+def test_what_was_saved_again_stays_a_duplicate(tmp_path: Path, how: str) -> None:
+    for number, picture in enumerate((fixed_camera(1), fixed_camera(2, defect_px=40), draw("lines", 5, 200))):
+        picture.save(tmp_path / f"{number}.png")
+        scale = {"jpeg": 1.0, "smaller": 0.75, "larger": 1.5, "smaller-jpeg": 0.9}[how]
+        again = picture.resize((round(picture.width * scale), round(picture.height * scale)))
+        if "jpeg" in how:
+            again.save(tmp_path / "again.jpg", quality=60)
+        else:
+            again.save(tmp_path / "again.png")
+        path = tmp_path / ("again.jpg" if "jpeg" in how else "again.png")
+        assert picture_groups([str(tmp_path / f"{number}.png"), str(path)]).tolist() == [0, 0]
+        path.unlink()
+
+
+def test_groups_reach_over_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewtune.data.picture_duplicates._ROWS", 2)
+    monkeypatch.setattr("fewtune.data.picture_duplicates._PAIRS", 1)
+    paths = []
+    for quality in (95, 80, 60):
+        for number in range(4):
+            paths.append(str(tmp_path / f"{number}-{quality}.jpg"))
+            draw("disc", number, 120).save(paths[-1], quality=quality)
+    assert picture_groups(paths).tolist() == [0, 1, 2, 3] * 3
+    assert picture_groups([]).tolist() == []

@@ -41,6 +41,33 @@ def decode(content: bytes, *, source: str) -> tuple[str, tuple[str, ...]]:
         return _guess(content)
 
 
+def decode_name(raw: bytes, *, otherwise: str) -> str:
+    """Decode a file's name, which says nothing of its encoding: UTF-8, or that of a Chinese Windows.
+
+    Args:
+        raw: the bytes of the name.
+        otherwise: an encoding of one byte a character, where it is neither.
+    """
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        pass
+    try:
+        text = raw.decode("gb18030")
+    except UnicodeDecodeError:
+        return raw.decode(otherwise)
+    # An accented letter of Latin-1 or DOS takes an ASCII one after it for its second half: then it is no Chinese.
+    intact = sum(map(str.isascii, text)) == sum(byte < 0x80 for byte in raw)
+    return text if intact else raw.decode(otherwise)
+
+
+def readable_name(name: str) -> str:
+    """A name as the system gave it; what it could not decode as UTF-8 (lone surrogates) is decoded."""
+    if name.isascii() or not any("\udc80" <= char <= "\udcff" for char in name):
+        return name
+    return decode_name(name.encode("utf-8", "surrogateescape"), otherwise="latin-1")
+
+
 def _strictly(content: bytes, encoding: str, source: str) -> str:
     try:
         return content.decode(encoding)

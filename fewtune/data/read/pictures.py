@@ -11,6 +11,7 @@ from typing import Any
 
 from fewtune.data.picture import facts, is_picture_name
 from fewtune.data.read import read_table
+from fewtune.data.read.encoding import readable_name
 from fewtune.data.read.zip_file import unpack
 from fewtune.errors import DataError
 from fewtune.types import Table
@@ -60,7 +61,8 @@ class Pictures:
 
     Attributes:
         table: a column `path` with names as they were given, a column `label` where there are class folders or
-            pairs, and a listing's other columns; its sha256 is over contents and labels.
+            pairs, and a listing's other columns, under another name where that is `path`; its sha256 is over contents
+            and labels.
         paths: of each row, to be opened; empty where the row names none.
     """
 
@@ -68,32 +70,33 @@ class Pictures:
     paths: tuple[str, ...]
 
 
-def read_pictures(source: Any) -> Pictures:
+def read_pictures(source: Any, *, labelled: bool = True) -> Pictures:
     """Read where pictures lie, and what else is known of them.
 
     Args:
         source: a folder of class folders or of pictures, a table, a zip of either, a picture, a glob, or a list of
             paths or of (path, label) pairs.
+        labelled: whether folders' names are labels; else every picture in and below a folder is read, without label.
 
     Raises:
         DataError: there are no pictures.
     """
     if isinstance(source, str | Path):
-        return _read_path(Path(source).expanduser(), str(source))
+        return _read_path(Path(source).expanduser(), str(source), labelled)
     if isinstance(source, Sequence) and not isinstance(source, bytes):
         pairs = [tuple(item) if isinstance(item, tuple | list) else (item,) for item in source]
         if pairs and all(len(pair) == len(pairs[0]) <= 2 for pair in pairs):
-            rows = tuple(tuple(map(str, pair)) for pair in pairs)
-            paths = [row[0] for row in rows]
-            return _pictures((PATH, LABEL)[: len(rows[0])], rows, paths, paths, "data")
+            rows = tuple(tuple(readable_name(str(part)) for part in pair) for pair in pairs)
+            paths = [str(pair[0]) for pair in pairs]
+            return _pictures((PATH, LABEL)[: len(rows[0])], rows, paths, [row[0] for row in rows], "data")
     raise DataError("These are not pictures.", where="data", how="Give a path, or a list of (path, label) pairs.")
 
 
-def _read_path(path: Path, name: str) -> Pictures:
+def _read_path(path: Path, name: str, labelled: bool) -> Pictures:
     if path.is_dir():
-        return _read_folder(path, path.name or name)
+        return _read_folder(path, readable_name(path.name) or name, labelled)
     if path.suffix.lower() == ".zip" and path.is_file():
-        return _read_zip(path)
+        return _read_zip(path, labelled)
     if path.suffix.lower() in _TABLES:
         return _read_listed(path)
     if path.is_file():
@@ -104,40 +107,49 @@ def _read_path(path: Path, name: str) -> Pictures:
     return _unlabelled(list(map(Path, found)), found, name)
 
 
-def _read_zip(path: Path) -> Pictures:
+def _read_zip(path: Path, labelled: bool) -> Pictures:
     folder = unpack(path)
     tables = sorted(entry for entry in folder.glob("*.csv") if entry.is_file())
-    pictures = _read_listed(tables[0]) if tables else _read_folder(folder, path.name)
+    pictures = _read_listed(tables[0], inside=folder) if tables else _read_folder(folder, path.name, labelled)
     return replace(pictures, table=replace(pictures.table, source=path.name))
 
 
-def _read_folder(folder: Path, name: str) -> Pictures:
+def _read_folder(folder: Path, name: str, labelled: bool) -> Pictures:
+    pictures = [path for path in _files(folder) if is_picture_name(path.name)]
+    if not pictures:
+        raise DataError("The folder holds no pictures.", where=name, how=_REMEDY)
+    loose = [path for path in pictures if path.parent == folder]
+    if labelled and len(loose) < len(pictures):
+        return _read_class_folders(folder, name, len(loose))
+    return _unlabelled(pictures, [path.relative_to(folder).as_posix() for path in pictures], name)
+
+
+def _read_class_folders(folder: Path, name: str, loose: int) -> Pictures:
     """A file's folder is its label; files that are not named like pictures are kept, for `check` to tell of them."""
     classes = sorted(entry for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    labelled = [(path, entry.name) for entry in classes for path in _files(entry)]
-    if any(is_picture_name(path.name) for path, _ in labelled):
-        names = [path.relative_to(folder).as_posix() for path, _ in labelled]
-        rows = tuple((given, label) for given, (_, label) in zip(names, labelled, strict=True))
-        empty = [repr(entry.name) for entry in classes if not _files(entry)]
-        notes = ["labels are the folders' names"]
-        notes += [f"left out folders without a picture ({', '.join(empty[:5])})"] if empty else []
-        return _pictures((PATH, LABEL), rows, [str(path) for path, _ in labelled], names, name, tuple(notes))
-    loose = [path for path in _files(folder) if is_picture_name(path.name)]
-    if not loose:
-        raise DataError("The folder holds no pictures.", where=name, how=_REMEDY)
-    return _unlabelled(loose, [path.relative_to(folder).as_posix() for path in loose], name)
+    found = [(path, readable_name(entry.name)) for entry in classes for path in _files(entry)]
+    names = [readable_name(path.relative_to(folder).as_posix()) for path, _ in found]
+    rows = tuple((given, label) for given, (_, label) in zip(names, found, strict=True))
+    empty = [repr(readable_name(entry.name)) for entry in classes if not _files(entry)]
+    notes = ["labels are the folders' names"]
+    notes += [f"left out folders without a picture ({', '.join(empty[:5])})"] if empty else []
+    notes += [f"left out {loose} picture{'s' if loose > 1 else ''} outside class folders"] if loose else []
+    return _pictures((PATH, LABEL), rows, [str(path) for path, _ in found], names, name, tuple(notes))
 
 
 def _files(folder: Path) -> list[Path]:
-    return sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.startswith((".", "Thumbs.db")))
+    """All files in and below a folder but hidden ones, and those in hidden folders."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != "Thumbs.db")
+    return [path for path in files if not any(part.startswith(".") for part in path.relative_to(folder).parts)]
 
 
 def _unlabelled(paths: Sequence[Path], names: Sequence[str], source: str) -> Pictures:
+    names = list(map(readable_name, names))
     return _pictures((PATH,), tuple((name,) for name in names), list(map(str, paths)), names, source)
 
 
-def _read_listed(path: Path) -> Pictures:
-    """A table of paths, which are relative to the table's own folder."""
+def _read_listed(path: Path, *, inside: Path | None = None) -> Pictures:
+    """A table of paths, which are relative to the table's own folder; none leads out of `inside`, if that is given."""
     table = read_table(path)
     column = path_column(table)
     if column is None:
@@ -147,9 +159,33 @@ def _read_listed(path: Path) -> Pictures:
             how="Give a column of paths, relative to the table's folder, such as photos/ant1.jpg.",
         )
     paths = [str(path.parent / name.strip()) if name.strip() else "" for name in table.column(column)]
-    columns = tuple(PATH if name == column else name for name in table.columns)
-    notes = (*table.notes, f"pictures from column {column!r}, relative to {path.name}")
-    return _pictures(columns, table.rows, paths, table.places, table.source, notes)
+    if inside is not None:
+        _refuse_outside(paths, inside, table)
+    notes = [*table.notes, f"pictures from column {column!r}, relative to {path.name}"]
+    columns = table.columns
+    if column != PATH:
+        other = _free_name(columns)
+        if PATH in columns:
+            notes.append(f"column {PATH!r}, which holds something else, is called {other!r}")
+        columns = tuple({column: PATH, PATH: other}.get(name, name) for name in columns)
+    return _pictures(columns, table.rows, paths, table.places, table.source, tuple(notes))
+
+
+def _free_name(columns: Sequence[str]) -> str:
+    """What a column `path` is called that does not hold the pictures."""
+    return next(name for number in range(2, len(columns) + 3) if (name := f"{PATH}_{number}") not in columns)
+
+
+def _refuse_outside(paths: Sequence[str], folder: Path, table: Table) -> None:
+    """A zip may come from anybody: its list opens no files but its own."""
+    root = folder.resolve()
+    for path, place in zip(paths, table.places, strict=True):
+        if path and not Path(path).resolve().is_relative_to(root):
+            raise DataError(
+                "The list names a picture outside of the zip.",
+                where=place,
+                how="Put the picture into the zip, and name it relative to the list, such as photos/ant1.jpg.",
+            )
 
 
 def _pictures(

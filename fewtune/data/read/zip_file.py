@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import lzma
+import struct
 import tempfile
 import zipfile
+import zlib
 from functools import cache
 from pathlib import Path, PurePosixPath
 
+from fewtune.data.read.encoding import decode_name
 from fewtune.errors import DataError
 
 _MOST_FILES = 200_000
@@ -16,6 +21,18 @@ _MOST_BYTES = 8_000_000_000
 _MOST_GROWTH = 200
 _GROWTH_FROM_BYTES = 10_000_000
 _JUNK = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_IS_UTF8 = 0x800
+_RAISED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    NotImplementedError,
+    EOFError,
+    OSError,
+    RuntimeError,
+    ValueError,
+)
 
 
 def unpack(path: Path) -> Path:
@@ -47,18 +64,28 @@ def _unpacked(path: Path, sha256: str) -> tempfile.TemporaryDirectory[str]:
             left = _MOST_BYTES
             for member in members:
                 left = _extract(archive, member, Path(folder.name), left, path)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError, RuntimeError) as error:
+    except _RAISED as error:
         folder.cleanup()
-        raise DataError(
-            f"The zip cannot be unpacked ({error}).", where=str(path), how="Make it again, without a password."
-        ) from None
+        raise DataError(f"The zip cannot be unpacked ({error}).", where=str(path), how=_remedy(error)) from None
     except DataError:
         folder.cleanup()
         raise
     return folder
 
 
+def _remedy(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"The disk is full: make room in {tempfile.gettempdir()}, or set TMPDIR to a folder that has some."
+    if "password" in str(error) or "encryption" in str(error):
+        return "Make it again, without a password."
+    if isinstance(error, NotImplementedError):
+        return "Make it again, with the usual compression (deflate)."
+    return "It is damaged: copy it again from where it is whole."
+
+
 def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
+    for member in archive.infolist():
+        member.filename = _readable(member)
     members = [member for member in archive.infolist() if not member.is_dir() and not _is_junk(member.filename)]
     if len(members) > _MOST_FILES:
         raise _refused(path, f"it holds {len(members)} files; the limit is {_MOST_FILES}")
@@ -73,6 +100,16 @@ def _checked(archive: zipfile.ZipFile, path: Path) -> list[zipfile.ZipInfo]:
         if grown and member.file_size > _MOST_GROWTH * max(1, member.compress_size):
             raise _refused(path, f"{member.filename!r} grows {_MOST_GROWTH} times and more")
     return members
+
+
+def _readable(member: zipfile.ZipInfo) -> str:
+    """A name that is not marked as UTF-8 is in the code page of the Windows that made the zip."""
+    if member.flag_bits & _IS_UTF8:
+        return member.filename
+    try:
+        return decode_name(member.filename.encode("cp437"), otherwise="cp437")
+    except UnicodeEncodeError:  # the zip gave the name as UTF-8 elsewhere
+        return member.filename
 
 
 def _is_junk(name: str) -> bool:
