@@ -126,13 +126,20 @@ def test_the_watch_outlives_every_error(served: Path, monkeypatch: pytest.Monkey
     told: list[tuple[str, FewtuneError | None]] = []
 
     async def watch() -> None:
+        all_told = asyncio.Event()
+
         def on_change(name: str, error: FewtuneError | None) -> None:
             told.append((name, error))
+            if len(told) == 3:
+                all_told.set()
 
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0.5):
-                await Shelf([served], threads=1).watch(on_change)
+        watching = asyncio.create_task(shelf.watch(on_change))
+        await asyncio.wait_for(all_told.wait(), timeout=60)
+        watching.cancel()
+        with suppress(asyncio.CancelledError):
+            await watching
 
+    shelf = Shelf([served], threads=1)
     asyncio.run(watch())
     assert [name for name, _ in told] == ["tickets"] * 3
     assert all(isinstance(error, fewtune.BundleError) for _, error in told[:2])
