@@ -116,15 +116,17 @@ def _threshold(
         below = answers.threshold(share * goal)
         if math.isinf(below):
             break
-        error, counted = answers.error(below)
-        error = min(1.0, error + _optimism(answers, share * goal, draws))
+        seen, counted = answers.error(below)
+        error = min(1.0, seen + _optimism(answers, share * goal, draws))
         if error <= goal:
             answered = counted / float(answers.weight.sum())
+            # What was seen may be right after all: the correction moves the upper end alone.
+            low, high = (intervals.wilson(rate, answered * effective, level) for rate in (seen, error))
             return Threshold(
                 goal,
                 below,
                 Score(answered, *intervals.wilson(answered, effective, level), groups, level, _SHARE),
-                Score(error, *intervals.wilson(error, answered * effective, level), groups, level, _ERROR),
+                Score(error, low[0], high[1], groups, level, _ERROR),
             )
     return Threshold(goal, None, None, None)
 

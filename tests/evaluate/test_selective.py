@@ -86,3 +86,14 @@ def test_what_is_of_another_kind_is_never_answered() -> None:
     ):
         assert threshold.answered is not None
         assert threshold.answered.value <= 0.5
+
+
+def test_no_error_at_all_is_never_ruled_out_where_none_was_seen() -> None:
+    for seed in range(20):
+        targets, log_probs = honest_answers(60, seed)
+        for threshold in choose_thresholds(targets, log_probs, np.arange(60), np.random.default_rng(0)):
+            if threshold.below is not None and threshold.error is not None:
+                confidence = np.exp(log_probs[0].max(axis=1))
+                wrong = log_probs[0].argmax(axis=1) != targets
+                if not wrong[confidence >= threshold.below].any():
+                    assert threshold.error.low == 0.0
