@@ -27,6 +27,7 @@ from fewtune.tune.encoder import TEMPERATURE_HELP
 from fewtune.tune.linear_head import LinearHead, class_indices, fit_feature_heads
 from fewtune.tune.picture_rung import encoding_seconds, fitted_network, usable_networks
 from fewtune.tune.picture_store import VIEWS, PictureStore
+from fewtune.tune.tuned import attempts, unreachable
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling
 
 if TYPE_CHECKING:
@@ -195,16 +196,21 @@ class PictureTunedCandidate(Candidate):
         look: Callable[[PictureObjective], FloatArray],
     ) -> FloatArray:
         """(stops, validated, classes) what is seen at each of the stops; from the journal where it is known."""
-        entries = [f"{unit}/stop {stop}" for stop in self._stops]
-        if all(run.journal.has_array(entry) for entry in entries):
-            step.advance()
+
+        def looked(attempt: str) -> list[str]:
+            # What an attempt that diverged was seen to answer is not mixed with what the next one is.
+            return [f"{attempt}/stop {stop}" for stop in self._stops]
+
+        def at_stop(attempt: str, place: int, objective: PictureObjective) -> None:
+            run.journal.array(looked(attempt)[place], lambda: look(objective))
+
+        for attempt in attempts(unit):
+            if all(run.journal.has_array(entry) for entry in looked(attempt)):
+                step.advance()
+                break
         else:
-
-            def at_stop(place: int, objective: PictureObjective) -> None:
-                run.journal.array(entries[place], lambda: look(objective))
-
-            self._train(plan, pictures, train, targets[train], classes, unit, run, step, at_stop)
-        return np.stack([run.journal.array(entry, _unreachable) for entry in entries])
+            _, attempt = self._train(plan, pictures, train, targets[train], classes, unit, run, step, at_stop)
+        return np.stack([run.journal.array(entry, unreachable) for entry in looked(attempt)])
 
     def _train(
         self,
@@ -216,15 +222,21 @@ class PictureTunedCandidate(Candidate):
         unit: str,
         run: RunContext,
         step: Step,
-        at_stop: Callable[[int, PictureObjective], None],
-    ) -> PictureObjective:
-        """Train; once more at a lower learning rate where the loss diverges."""
+        at_stop: Callable[[str, int, PictureObjective], None],
+    ) -> tuple[PictureObjective, str]:
+        """Train; once more at a lower learning rate where the loss diverges.
+
+        Returns:
+            What was trained, and the name of the attempt that it was.
+        """
         from fewtune.tune.loop import DivergedError
 
         error: DivergedError | None = None
-        for attempt, rate in ((unit, plan.learning_rate), (f"{unit}/slower", plan.learning_rate * _SLOWER)):
+        for attempt, share in zip(attempts(unit), (1.0, _SLOWER), strict=True):
+            rate = share * plan.learning_rate
             try:
-                return self._attempt(plan, rate, pictures, train, targets, classes, attempt, run, step, at_stop)
+                tuned = self._attempt(plan, rate, pictures, train, targets, classes, attempt, run, step, at_stop)
+                return tuned, attempt
             except DivergedError as diverged:
                 error = diverged
                 run.progress.say(f"{self.name}: {diverged}, at a learning rate of {rate:.2g}")
@@ -241,7 +253,7 @@ class PictureTunedCandidate(Candidate):
         unit: str,
         run: RunContext,
         step: Step,
-        at_stop: Callable[[int, PictureObjective], None],
+        at_stop: Callable[[str, int, PictureObjective], None],
     ) -> PictureObjective:
         import torch
 
@@ -271,7 +283,7 @@ class PictureTunedCandidate(Candidate):
                 raise DivergedError(f"the weights became infinite or not a number by step {number}")
             for place, stop in enumerate(at):
                 if stop == number:
-                    at_stop(place, objective)
+                    at_stop(unit, place, objective)
 
         minimise(
             objective,
@@ -297,7 +309,7 @@ class PictureTunedCandidate(Candidate):
         with run.progress.step(f"Tune {self.name} on everything", total=1) as step:
             pictures = chosen._pictures(paths, plan, run)
             classes = len(dataset.labels)
-            tuned = chosen._train(
+            tuned, _ = chosen._train(
                 plan, pictures, everything, targets, classes, unit, run, step, at_stop=lambda *_: None
             )
         network, head = tuned.stages.whole(), tuned.learnt_head().at(float(settings.get("temperature", 1.0)))
@@ -408,7 +420,3 @@ def _check_same(session: PictureGraph, network: Any, paths: Sequence[str]) -> No
     gap = np.abs(session.run_squares(some, "features") - theirs).max() / max(1e-6, float(np.abs(theirs).max()))
     if not gap <= 1e-4:
         raise InternalError(f"The written graph's features differ from the tuned network's by {gap:.2g} of their size.")
-
-
-def _unreachable() -> FloatArray:
-    raise InternalError("A look at a training was not journalled.")

@@ -371,7 +371,7 @@ class TunedCandidate(Candidate):
         def looked(attempt: str) -> list[str]:
             return [f"{attempt}/stop {stop}" for stop in self._stops]
 
-        for attempt in _attempts(unit):
+        for attempt in attempts(unit):
             if all(run.journal.has_array(entry) for entry in looked(attempt)):
                 step.advance()
                 break
@@ -389,7 +389,7 @@ class TunedCandidate(Candidate):
                     for entry in looked(attempt)
                 ],
             )
-        return np.concatenate([run.journal.array(entry, _unreachable) for entry in looked(attempt)])
+        return np.concatenate([run.journal.array(entry, unreachable) for entry in looked(attempt)])
 
     def _train(
         self,
@@ -418,7 +418,7 @@ class TunedCandidate(Candidate):
         """
         from fewtune.tune.loop import DivergedError
 
-        first, second = _attempts(unit)
+        first, second = attempts(unit)
         try:
             return self._attempt(plan, views, targets, classes, first, run, step, looks(first)), first
         except DivergedError as error:
@@ -533,12 +533,13 @@ class TunedCandidate(Candidate):
         return self._encoder.hidden_states(texts, self._below(plan), threads=run.threads)
 
 
-def _attempts(unit: str) -> tuple[str, str]:
+def attempts(unit: str) -> tuple[str, str]:
     """Names of a training's first attempt, and of its second at a lower learning rate."""
     return unit, f"{unit}/slower"
 
 
-def _unreachable() -> FloatArray:
+def unreachable() -> FloatArray:
+    """What a journal is given where it must know the array already."""
     raise InternalError("A look at a training was not journalled.")
 
 
