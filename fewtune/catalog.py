@@ -6,7 +6,7 @@ An installed package that declares, in its own pyproject.toml,
     mine = "my_package:MyTuner"
 
 is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
-`fewtune.tuners` and `fewtune.augmentations`.
+`fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.compress.vocabulary import VocabularyPruning
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import Augmentation, Backbone, ModelInfo, Task, Tuner
+from fewtune.interfaces import Augmentation, Backbone, Compressor, ModelInfo, Task, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
@@ -73,6 +74,11 @@ def augmentations() -> dict[str, type[Augmentation]]:
     noise = (KeyboardNoise, OcrNoise, CaseNoise, PunctuationNoise)
     plugins = [entry.load() for entry in entry_points(group="fewtune.augmentations")]
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
+
+
+def compressors() -> dict[str, Compressor]:
+    """Every way to make a bundle smaller by its name."""
+    return {some.name: some for some in (VocabularyPruning(), *_plugins("compressors"))}
 
 
 def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:

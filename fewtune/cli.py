@@ -314,6 +314,51 @@ def models(as_json: Json = False) -> None:
 
 
 @app.command()
+def compress(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option(help="Where the result goes: the smaller bundle, or a copy of the original.")],
+    to: Annotated[str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures.")] = "",
+    prune: Annotated[
+        str, typer.Option(help="What is taken away: vocabulary, for texts; write vocabulary:0.95 to keep less.")
+    ] = "",
+    distill: Annotated[str, typer.Option(help="A smaller kind of model that learns from this one.")] = "",
+    max_drop: Annotated[float, typer.Option(help="Accuracy that may be lost, as a fraction: 0.01 is a point.")] = 0.01,
+    target_mb: Annotated[float | None, typer.Option(help="Size that must be reached, in megabytes.")] = None,
+    target_ms: Annotated[float | None, typer.Option(help="Time for one answer that must be reached here.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="What to measure on, labelled or not. [default: what the bundle keeps]")
+    ] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads to use; 0: all cores.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a bundle smaller; delivered only if it is no worse than allowed, smaller, and not slower here."""
+    with _reporting(as_json, on_interrupt="Nothing was written.") as console:
+        from fewtune import pipeline
+        from fewtune.compress.path import Wishes
+        from fewtune.terminal import TerminalProgress, show_compression
+
+        given = {"text": text, "label": label, "seed": seed, "threads": threads}
+        wishes = Wishes(to, prune, distill, max_drop, target_mb, target_ms)
+        found = pipeline.compress(
+            bundle,
+            out,
+            wishes,
+            data=data,
+            recipe=_recipe(None, given, []),
+            overwrite=overwrite,
+            progress=TerminalProgress(console),
+        )
+        if as_json:
+            _print_json({"bundle": str(out), "kept": found.kept, **asdict(found)})
+        else:
+            show_compression(console, found, out)
+
+
+@app.command()
 def export(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the exported folder goes.")],

@@ -19,7 +19,9 @@ from fewtune.advise import advise as advise_on
 from fewtune.augment.policy import Policies
 from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
+from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
+from fewtune.compress.path import Wishes, compress_bundle, run_context
 from fewtune.data.check import check_language
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
@@ -39,6 +41,7 @@ from fewtune.runtime.threads import usable_cores
 from fewtune.types import (
     Advice,
     AnswerRules,
+    Compression,
     CurvePoint,
     Dataset,
     Example,
@@ -201,6 +204,35 @@ def augment(
     policies = Policies(catalog.augmentations())
     policy = policies.named(recipe.augment.split(","), copies=copies, strength=strength, keep=labels, where="--with")
     return augment_table(table, columns, policy, RunContext(Path(), recipe.seed, progress=progress or SilentProgress()))
+
+
+def compress(
+    bundle: Path,
+    out: Path,
+    wishes: Wishes,
+    *,
+    data: Any = None,
+    recipe: Recipe | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Compression:
+    """Make a bundle smaller, measure both, and write the better one; see `compress_bundle`.
+
+    Raises:
+        UserError: the bundle, a wish, the data or the place cannot be used; nothing is written at `out`.
+    """
+    recipe = recipe or Recipe()
+    task = catalog.find_task(read_manifest(bundle).task)
+    threads = recipe.threads or usable_cores()
+    run = run_context(out, threads=threads, seed=recipe.seed, progress=progress or SilentProgress())
+
+    def private(manifest: Manifest, files: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+        return _with_report(manifest, {key: value for key, value in files.items() if key != "report.html"}, name)
+
+    known = catalog.compressors()
+    return compress_bundle(
+        bundle, out, wishes, task, known, run, data=data, recipe=recipe, overwrite=overwrite, private=private
+    )
 
 
 def default_out(recipe: Recipe) -> Path:

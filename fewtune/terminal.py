@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -20,7 +21,7 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Finding, FitResult, Rung, Score, Scores
+from fewtune.types import Advice, Compression, Finding, FitResult, Rung, Score, Scores
 
 _SHOWN_FINDINGS = 5
 _SHOWN_ERROR = 0.05
@@ -176,6 +177,35 @@ def show_advice(console: Console, advice: Advice, data: str) -> None:
         highlight=False,
     )
     console.print(f"Next:   fewtune fit {escape(data)}", highlight=False)
+
+
+def show_compression(console: Console, found: Compression, out: Path) -> None:
+    """The models beside each other, what became of the promise, and where the result is."""
+    table = Table(
+        "  model", "MB", "ms (p95)", "a second", "load ms", "MB held", "accuracy", box=None, header_style="dim"
+    )
+    for trade in found.trades:
+        size = trade.footprint
+        taken = trade.name == found.name or (not found.kept and trade is found.trades[0])
+        table.add_row(
+            f"{'→' if taken else ' '} {escape(trade.name)}",
+            f"{size.size_mb:.1f}",
+            f"{size.p50_ms:.1f} ({size.p95_ms:.1f})",
+            f"{size.per_second:.0f}",
+            f"{size.load_ms:.0f}",
+            f"{size.peak_memory_mb:.0f}",
+            "" if trade.score is None else f"{100 * trade.score:.1f} %",
+            style="bold" if taken else "",
+        )
+    console.print(table)
+    for trade in found.trades[1:]:
+        for note in trade.notes:
+            console.print(f"[dim]{escape(trade.name)}: {escape(note)}[/]", highlight=False)
+    console.print(f"\n[bold]{escape(found.words)}[/]", highlight=False)
+    threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+    console.print(f"[dim]Measured {escape(found.measured_on)}; {threads}.[/]", highlight=False)
+    what = "Bundle" if found.kept else "A copy of the original"
+    console.print(f"\n{what}: [bold]{escape(str(out))}[/]", highlight=False)
 
 
 def _rungs(result: FitResult) -> Table:

@@ -27,6 +27,7 @@ ORDER = [
     "backbones",
     "augment",
     "tune",
+    "compress",
     "label",
     "tasks",
     "catalog",
