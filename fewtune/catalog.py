@@ -27,6 +27,8 @@ from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.compress.float16 import Float16Storage
+from fewtune.compress.int8_pictures import PictureInt8
 from fewtune.compress.vocabulary import VocabularyPruning
 from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import Augmentation, Backbone, Compressor, ModelInfo, Task, Tuner
@@ -78,7 +80,8 @@ def augmentations() -> dict[str, type[Augmentation]]:
 
 def compressors() -> dict[str, Compressor]:
     """Every way to make a bundle smaller by its name."""
-    return {some.name: some for some in (VocabularyPruning(), *_plugins("compressors"))}
+    built_in = (VocabularyPruning(), PictureInt8(), Float16Storage())
+    return {some.name: some for some in (*built_in, *_plugins("compressors"))}
 
 
 def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:

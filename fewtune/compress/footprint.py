@@ -22,7 +22,7 @@ from fewtune.types import Footprint
 # Inputs that are timed one by one, and how often.
 TIMED_INPUTS = 48
 _ROUNDS = 3
-_STARTS = 3
+_STARTS = 2
 _LONGEST_SECONDS = 60.0
 
 

@@ -146,7 +146,7 @@ class _Session:
         self._original = _Opened(bundle, manifest, runtime, answers)
 
     def compression(self, plans: Sequence[Plan]) -> Compression:
-        """Every plan carried out, measured and judged; the best that keeps its promise is taken."""
+        """Plans carried out, measured and judged, until one keeps its promise and reaches what was asked for."""
         trades: list[Trade] = []
         originals: list[Footprint] = []
         impossible: list[str] = []
@@ -160,6 +160,8 @@ class _Session:
                 continue
             trades.append(trade)
             originals.append(original)
+            if not trade.failed and self._reaches(trade):
+                break
         if not trades:
             raise RecipeError(
                 f"Nothing could be made smaller: {'; '.join(impossible)}.", where=str(self._original.folder)
@@ -240,23 +242,22 @@ class _Session:
         return None if targets is None else float((answers.argmax(axis=1) == targets).mean())
 
     def _best(self, original: Trade, trades: Sequence[Trade]) -> Trade | None:
-        """The smallest that keeps its promise, or the fastest where a time was wished for.
+        """The smallest that keeps its promise and reaches the target.
 
         Raises:
             RecipeError: none of those that keep it reaches the target.
         """
         keeping = [trade for trade in trades if not trade.failed]
-        mb, ms = self._wishes.target_mb, self._wishes.target_ms
-        reaching = [
-            trade
-            for trade in keeping
-            if (mb is None or trade.footprint.size_mb <= mb) and (ms is None or trade.footprint.p50_ms <= ms)
-        ]
-        if (mb is not None or ms is not None) and not reaching:
+        reaching = [trade for trade in keeping if self._reaches(trade)]
+        aimed = self._wishes.target_mb is not None or self._wishes.target_ms is not None
+        if aimed and not reaching and not self._reaches(original):
             raise _out_of_reach(self._wishes, [original, *keeping], trades)
-        if ms is not None:
-            return min(reaching, key=lambda trade: trade.footprint.p50_ms)
         return min(reaching, key=lambda trade: trade.footprint.size_mb, default=None)
+
+    def _reaches(self, trade: Trade) -> bool:
+        mb, ms = self._wishes.target_mb, self._wishes.target_ms
+        size = trade.footprint
+        return (mb is None or size.size_mb <= mb) and (ms is None or size.p50_ms <= ms)
 
     def _contents(self, folder: Path, manifest: Manifest) -> dict[str, bytes]:
         names = {name for graph in manifest.graphs for name in (graph.file, graph.tokenizer, graph.preprocess) if name}
@@ -314,7 +315,7 @@ def _content(bundle: Path, manifest: Manifest) -> Content:
 
 
 def _plans(content: Content, wishes: Wishes, compressors: Mapping[str, Compressor], bundle: Path) -> list[Plan]:
-    """What is tried: all that was named, one on top of the other; where nothing was, what suits the bundle."""
+    """What is tried in turn: all that was named, one on top of the other; where nothing was, what suits the bundle."""
     serving = {name: some for name, some in compressors.items() if content.task in some.tasks}
     named = [
         _way(text.strip(), option, serving)
@@ -340,8 +341,7 @@ def _plans(content: Content, wishes: Wishes, compressors: Mapping[str, Compresso
             where=str(bundle),
             how=_possible(content, serving),
         )
-    alone: list[Plan] = [(way,) for way in fitting]
-    return [*alone, tuple(fitting)] if len(fitting) > 1 else alone
+    return [(way,) for way in fitting]
 
 
 def _way(text: str, option: str, serving: Mapping[str, Compressor]) -> _Way:

@@ -34,6 +34,7 @@ _MARKS = ("▁", "##")
 _MAIN_SHARE = 0.1
 _SEEN_SHARE = 0.002
 _SIDE_STRENGTH = 0.8
+_USUAL_STRENGTH = 0.98
 # Every text may hold a word in it, whatever the language is.
 _ALWAYS = "LATIN"
 
@@ -46,7 +47,7 @@ class VocabularyPruning(Compressor):
     tasks = ("text-classification",)
     help = "keep the tokenizer's pieces that the languages of the data need; the strength is how much of them"
     by_itself = True
-    strengths = (0.5, 1.0, 0.98)
+    strengths = (0.5, 1.0, _USUAL_STRENGTH)
 
     def obstacle(self, content: Content) -> str:
         """Why not: no encoder, or a tokenizer of another kind."""
@@ -65,7 +66,7 @@ class VocabularyPruning(Compressor):
             ImpossibleError: all pieces are needed.
         """
         texts = [str(example.input) for example in examples]
-        share = self.strengths[2] if strength is None else strength
+        share = _USUAL_STRENGTH if strength is None else strength
         graphs, assets, notes = dict(content.graphs), dict(content.assets), list(content.notes)
         all_kept: dict[str, list[int]] = {}
         for name in dict.fromkeys(contract.tokenizer for contract in content.contracts if contract.tokenizer):

@@ -31,7 +31,7 @@ def test_the_bound_on_the_drop_holds_in_about_95_of_100(lost: float, won: float)
     counts = random.multinomial(n, [lost, won, 1 - lost - won], size=draws)
     known = {pair: drop_bound(pair[0] / n, pair[1] / n, n) for pair in {(int(a), int(b)) for a, b, _ in counts}}
     held = np.mean([known[int(a), int(b)] >= lost - won for a, b, _ in counts])
-    assert 0.93 <= held
+    assert held >= 0.93
 
 
 def test_the_bound_falls_with_more_examples_and_rises_with_losses() -> None:
