@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -459,22 +462,43 @@ def _reporting(as_json: bool, *, on_interrupt: str = "") -> Iterator[Console]:
     from fewtune.errors import FewtuneError, InternalError
 
     console = Console(stderr=True)
+    interrupts: list[int] = []
     try:
-        yield console
-    except FewtuneError as error:
-        _show_error(error, as_json)
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        interrupted = InternalError("Interrupted.", how=on_interrupt)
-        _show_error(interrupted, as_json)
-        raise typer.Exit(130) from None
+        with _noted_interrupts(interrupts):
+            yield console
     except BrokenPipeError:
         # Whoever read our output has seen enough; what Python still holds back has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        # A library may turn Ctrl-C into an error of its own, so what was pressed counts, not what arrived.
+        if interrupts or isinstance(error, KeyboardInterrupt):
+            _show_error(InternalError("Interrupted.", how=on_interrupt), as_json)
+            raise typer.Exit(130) from None
+        if isinstance(error, FewtuneError):
+            _show_error(error, as_json)
+            raise typer.Exit(error.exit_status) from None
         _show_error(_our_fault(error), as_json)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _noted_interrupts(interrupts: list[int]) -> Iterator[None]:
+    """Append to `interrupts` at each Ctrl-C, which raises KeyboardInterrupt as ever."""
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note_and_raise(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note_and_raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _our_fault(error: Exception) -> Any:
