@@ -214,14 +214,17 @@ def test_ctrl_c_exits_130_and_leaves_no_half_bundle(tmp_path: Path) -> None:
 def test_ctrl_c_is_an_interrupt_whatever_a_library_makes_of_it(
     became: type[BaseException], capsys: pytest.CaptureFixture[str]
 ) -> None:
+    def a_library() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise became("of a library") from None
+
     before = signal.getsignal(signal.SIGINT)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(typer.Exit) as caught, _reporting(True, on_interrupt="Again."):
-            try:
-                signal.raise_signal(signal.SIGINT)
-            except KeyboardInterrupt:
-                raise became("of a library") from None
+            a_library()
         assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGINT, before)
