@@ -32,6 +32,7 @@ ORDER = [
     "tasks",
     "catalog",
     "ladder",
+    "learn",
     "advise",
     "report",
     "pipeline",

@@ -12,7 +12,7 @@ import numpy as np
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.errors import DataError
-from fewtune.interfaces import RunContext, Task
+from fewtune.interfaces import ClassifierTask, RunContext
 from fewtune.recipe import Recipe
 from fewtune.types import Dataset, Example, IntArray
 
@@ -46,7 +46,9 @@ class Material:
         return [example.input for example in self.measured]
 
 
-def gather(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Recipe, run: RunContext) -> Material:
+def gather(
+    bundle: Path, manifest: Manifest, task: ClassifierTask, data: Any, recipe: Recipe, run: RunContext
+) -> Material:
     """Find the examples: those that are given, else what the bundle keeps in private/.
 
     Args:
@@ -78,7 +80,7 @@ def gather(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Reci
 
 
 def _on_given(
-    given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: Task, run: RunContext
+    given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: ClassifierTask, run: RunContext
 ) -> Material:
     known = {example.input for example in training}
     fresh = tuple(example for example in given if example.input not in known)
@@ -101,14 +103,14 @@ def _on_given(
     return Material(learnt, measured.examples, task.groups(measured), targets, False, words)
 
 
-def _on_training(training: Dataset, task: Task, run: RunContext) -> Material:
+def _on_training(training: Dataset, task: ClassifierTask, run: RunContext) -> Material:
     """The model has seen all of it: half is learnt from once more, and the other half tells which answers change."""
     learnt, measured = _halves(training, task, run)
     words = f"on {len(measured)} training examples: whether answers stay the same, not how good they are"
     return Material(learnt, measured.examples, task.groups(measured), None, True, words)
 
 
-def _halves(dataset: Dataset, task: Task, run: RunContext) -> tuple[tuple[Example, ...], Dataset]:
+def _halves(dataset: Dataset, task: ClassifierTask, run: RunContext) -> tuple[tuple[Example, ...], Dataset]:
     """Half to learn from and half to measure; what is nearly the same stays together."""
     groups = task.groups(dataset)
     shuffled = run.generator("compress", "halves").permutation(int(groups.max(initial=0)) + 1)
@@ -118,7 +120,7 @@ def _halves(dataset: Dataset, task: Task, run: RunContext) -> tuple[tuple[Exampl
     return learnt, replace(dataset, examples=kept)
 
 
-def _read(task: Task, data: Any, recipe: Recipe) -> Dataset:
+def _read(task: ClassifierTask, data: Any, recipe: Recipe) -> Dataset:
     """Labelled examples; without a label column, inputs alone."""
     try:
         return task.read(data, recipe, "evaluate")
@@ -133,7 +135,7 @@ def _read(task: Task, data: Any, recipe: Recipe) -> Dataset:
         return Dataset(task.name, examples, (), inputs.table.source, inputs.table.sha256, inputs.notes)
 
 
-def _kept(path: Path, task: Task) -> tuple[Example, ...]:
+def _kept(path: Path, task: ClassifierTask) -> tuple[Example, ...]:
     """The examples of a private file; of pictures those that are still where they were."""
     if not path.is_file():
         return ()

@@ -18,10 +18,10 @@ from fewtune.compress.material import Material, gather
 from fewtune.compress.promise import judge
 from fewtune.compress.wording import describe
 from fewtune.errors import BundleError, OutputError, RecipeError, nearest
-from fewtune.interfaces import Compressor, Content, ImpossibleError, RunContext, Task
+from fewtune.interfaces import ClassifierTask, Compressor, Content, ImpossibleError, RunContext
 from fewtune.journal import Journal
 from fewtune.recipe import Recipe
-from fewtune.runtime import open_runtime
+from fewtune.runtime import open_classifier
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.types import Compression, FloatArray, Footprint, Trade
 
@@ -81,7 +81,7 @@ def compress_bundle(
     bundle: Path,
     out: Path,
     wishes: Wishes,
-    task: Task,
+    task: ClassifierTask,
     compressors: Mapping[str, Compressor],
     run: RunContext,
     *,
@@ -141,7 +141,7 @@ class _Session:
         self._content, self._material, self._wishes, self._run = content, material, wishes, run
         self._made: dict[str, tuple[Path, Manifest]] = {}
         with run.progress.step("Answer as the original does", total=len(material.measured)) as step:
-            runtime = open_runtime(bundle, manifest, threads=run.threads)
+            _, runtime = open_classifier(bundle, threads=run.threads)
             answers = runtime.log_probs(runtime.checked(material.inputs), step=step)
         self._original = _Opened(bundle, manifest, runtime, answers)
 
@@ -227,7 +227,7 @@ class _Session:
         return Trade(name, smaller, self._score(opened.answers), evidence, failed, content.notes), original
 
     def _open(self, folder: Path, manifest: Manifest, name: str) -> _Opened:
-        runtime = open_runtime(folder, manifest, threads=self._run.threads)
+        _, runtime = open_classifier(folder, threads=self._run.threads)
         with self._run.progress.step(f"Answer by {name}", total=len(self._material.measured)) as step:
             return _Opened(folder, manifest, runtime, runtime.log_probs(self._material.inputs, step=step))
 
