@@ -52,17 +52,19 @@ class Letterbox:
             min(self.height_px, max(1, round(height * factor))),
         )
 
-    def canvas(self, source: Any) -> tuple[np.ndarray, FloatArray]:
+    def canvas(self, source: Any) -> tuple[np.ndarray, FloatArray, tuple[int, int]]:
         """A path or a Pillow picture on the canvas.
 
         Returns:
-            (height, width, 3) uint8, and (2,) the factors that x and y were multiplied by.
+            (height, width, 3) uint8; (2,) the factors that x and y were multiplied by; the upright picture's width and
+            height.
 
         Raises:
             DataError: the picture cannot be read.
         """
         picture = open_picture(source)
-        return self.lay(picture), np.array(self.scaled_size(*picture.size)) / np.array(picture.size)
+        factors = np.array(self.scaled_size(*picture.size)) / np.array(picture.size)
+        return self.lay(picture), factors, picture.size
 
     def lay(self, picture: Image) -> np.ndarray:
         """(height, width, 3) uint8 of an upright RGB picture."""

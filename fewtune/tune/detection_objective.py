@@ -107,7 +107,7 @@ class DetectionObjective(Objective):
         """Move the mean of the weights."""
         self.taken += 1
         keep = 1 - 1 / (1 + min(_LONGEST_MEMORY, _MEMORY * float(self.taken)))
-        means = [parameter for parameter in self.mean.parameters()]
+        means = list(self.mean.parameters())
         torch._foreach_lerp_(means, list(self.detector.parameters()), 1 - keep)
 
 

@@ -51,6 +51,7 @@ class GivenPicture:
         boxes: all of them.
         size: width and height that the file gives; None where it gives none.
         relative: whether boxes are shares of width and height.
+        number: what the file calls it by; empty where it has nothing of the kind.
     """
 
     path: str
@@ -59,6 +60,7 @@ class GivenPicture:
     boxes: tuple[GivenBox, ...]
     size: tuple[int, int] | None = None
     relative: bool = False
+    number: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,14 @@ def read_coco(path: Path, *, inside: Path | None = None) -> Given:
                 "A picture's name leads out of the zip.", where=place, how="Name pictures relative to the JSON."
             )
         pictures.append(
-            GivenPicture(str(folder / given), given, f"{place} ({given})", tuple(boxes_of[entry["id"]]), _size(entry))
+            GivenPicture(
+                str(folder / given),
+                given,
+                f"{place} ({given})",
+                tuple(boxes_of[entry["id"]]),
+                _size(entry),
+                number=str(entry["id"]),
+            )
         )
     return Given(tuple(pictures), tuple(label_of.values()), name, _notes(folder, pictures, annotations))
 
