@@ -68,7 +68,9 @@ def odd_pictures(folder: Path) -> Iterator[tuple[str, Path]]:
     yield "rotated", rotated
 
 
-def scene(number: int, width: int = 96, height: int = 64) -> tuple[Image.Image, list[tuple[str, tuple[int, int, int, int]]]]:
+def scene(
+    number: int, width: int = 96, height: int = 64
+) -> tuple[Image.Image, list[tuple[str, tuple[int, int, int, int]]]]:
     """Discs and squares on noise, with their names and boxes (left, top, right, bottom)."""
     generator = np.random.default_rng([7, number])
     picture = Image.new("RGB", (width, height), (110, 110, 110))
@@ -76,7 +78,10 @@ def scene(number: int, width: int = 96, height: int = 64) -> tuple[Image.Image, 
     for place in range(int(generator.integers(1, 4))):
         kind = ("disc", "square")[int(generator.integers(2))]
         side = int(generator.integers(14, 26))
-        x, y = place * width // 3 + int(generator.integers(0, width // 3 - 25)), int(generator.integers(0, height - side))
+        x, y = (
+            place * width // 3 + int(generator.integers(0, width // 3 - 25)),
+            int(generator.integers(0, height - side)),
+        )
         shape = pen.ellipse if kind == "disc" else pen.rectangle
         shape((x, y, x + side - 1, y + side - 1), fill=(230, 40, 40) if kind == "disc" else (40, 60, 230))
         found.append((kind, (x, y, x + side, y + side)))

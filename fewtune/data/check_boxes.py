@@ -142,7 +142,8 @@ def _tiny_boxes(dataset: Dataset) -> Iterator[Finding]:
                 "box-tiny",
                 f"{tiny} of {len(sides)} boxes of {label!r} are smaller than {_TINY_PX:.0f} pixels a side where the "
                 f"detector sees them, on a canvas of {width} x {height}.",
-                f"Cut the pictures into parts, or give a larger canvas: --set width_px={2 * width} --set height_px={2 * height}.",
+                "Cut the pictures into parts, or give a larger canvas: "
+                f"--set width_px={2 * width} --set height_px={2 * height}.",
                 count=tiny,
             )
 

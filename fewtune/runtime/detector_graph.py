@@ -17,9 +17,9 @@ from fewtune.runtime.letterbox import Letterbox
 from fewtune.types import FloatArray
 
 _HOW = (
-    "of each place and class keep scores of at least `least_score`, the `most_places` highest; bring the boxes back into "
-    "the picture, see preprocess.json, and cut them at its edges; of boxes of one class whose intersection over union "
-    "is above `overlap` keep the surest; keep the `most` surest in all"
+    "of each place and class keep scores of at least `least_score`, the `most_places` highest; bring the boxes back "
+    "into the picture, see preprocess.json, and cut them at its edges; of boxes of one class whose intersection over "
+    "union is above `overlap` keep the surest; keep the `most` surest in all"
 )
 
 

@@ -20,9 +20,9 @@ _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # in
 _LARGEST_PX = 4096
 _HOW = (
     "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale by the largest factor with which "
-    "it fits `width_px` x `height_px`, sides rounded, with the filter; lay it into the upper left of a canvas of `fill`; "
-    "divide by 255; subtract `mean`, divide by `std`; channels first. Boxes are in pixels of the canvas: divide x by "
-    "(scaled width / width), y by (scaled height / height)"
+    "it fits `width_px` x `height_px`, sides rounded, with the filter; lay it into the upper left of a canvas of "
+    "`fill`; divide by 255; subtract `mean`, divide by `std`; channels first. Boxes are in pixels of the canvas: divide "
+    "x by (scaled width / width), y by (scaled height / height)"
 )
 
 

@@ -90,7 +90,7 @@ class ObjectDetection(StructuredTask):
         )
 
     def gap(self, first: Detections, second: Detections) -> float:
-        """How far boxes and scores are apart, in half pixels and in thousandths; infinite where a box lacks its like."""
+        """How far boxes and scores are apart, in half pixels and in thousandths; infinite where a box has no like."""
         return max(_one_way(first, second), _one_way(second, first))
 
     def answer_as_json(self, answer: Detections, labels: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 
 from fewtune.backbones.vision import VisionBackbone
-from fewtune.data.boxes import Boxes, Detections
+from fewtune.data.boxes import Detections
 from fewtune.data.canvas import MULTIPLE_PX, canvas_size, sides_by_class
 from fewtune.errors import InternalError, RecipeError
 from fewtune.interfaces import (
@@ -237,7 +237,7 @@ class DetectionCandidate(StructuredCandidate):
             inputs={"pixels": f"float32 [batch, 3, {height}, {width}]: a picture as preprocess.json says"},
             outputs={
                 "boxes": "float32 [batch, places, 4]: left, top, right, bottom in pixels of the canvas",
-                "scores": f"float32 [batch, places, {classes}]: of each label, 0 to 1; postprocess.json says what to keep",
+                "scores": f"float32 [batch, places, {classes}]: of each label, 0 to 1; see postprocess.json",
             },
             tokenizer="",
             preprocess="preprocess.json",

@@ -1,4 +1,4 @@
-"""COCO's JSON: `images`, `annotations`, `categories` (Lin et al. 2014, arXiv:1405.0312, cocodataset.org/#format-data)."""
+"""COCO's JSON: `images`, `annotations`, `categories` (Lin et al. 2014, arXiv:1405.0312)."""
 
 from __future__ import annotations
 
