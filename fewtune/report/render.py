@@ -17,6 +17,7 @@ from fewtune.report.data import ReportData
 from fewtune.report.facts import Report
 from fewtune.report.sections.again import again
 from fewtune.report.sections.candidates import candidates
+from fewtune.report.sections.compression import compression
 from fewtune.report.sections.confidence import confidence
 from fewtune.report.sections.confusions import confusions
 from fewtune.report.sections.found_boxes import found_boxes
@@ -46,6 +47,7 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     learning_curve,
     suspects,
     worst,
+    compression,
     again,
 )
 # Control characters, lone surrogates and code points that are none: HTML has no way to write them.

@@ -108,7 +108,27 @@ def test_it_is_smaller_answers_the_same_and_says_so(bundle: Path, tmp_path: Path
     assert np.abs(before - after).max() <= 0.05
     assert (out / "private" / "out_of_fold.jsonl").read_bytes() == (bundle / "private/out_of_fold.jsonl").read_bytes()
     assert "What being smaller costs" in (out / "README.md").read_text(encoding="utf-8")
+    page = (out / "private" / "report.html").read_text(encoding="utf-8")
+    assert "What being smaller costs" in page
+    assert "变小的代价" in page
     assert not list(tmp_path.glob("*.work"))
+
+
+def test_the_command(bundle: Path, tmp_path: Path, more: Callable[..., None]) -> None:
+    from typer.testing import CliRunner
+
+    from fewtune.cli import app
+
+    more()
+    out = tmp_path / "small"
+    done = CliRunner().invoke(app, ["compress", str(bundle), "--out", str(out), "--json"])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["kept"] is True
+    again = CliRunner().invoke(app, ["compress", str(out), "--out", str(tmp_path / "smaller"), "--json"])
+    assert again.exit_code == 2
+    assert "compressed already" in json.loads(again.stdout)["error"]["what"]
+    shown = CliRunner().invoke(app, ["compress", str(bundle), "--out", str(out), "--overwrite"])
+    assert shown.exit_code == 0, shown.output
 
 
 def test_labels_prove_it(bundle: Path, tmp_path: Path, more: Callable[..., None]) -> None:
