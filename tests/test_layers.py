@@ -34,6 +34,7 @@ ORDER = [
     "advise",
     "report",
     "pipeline",
+    "next_labels",
     "model",
     "sklearn",
     "demo",
