@@ -109,11 +109,11 @@ def _designed(
         known: (width, width) weighted sum of the outer products of what is labelled.
         free, count, quota: which may be taken, how many, and how many of each class.
     """
-    target = (rows * weight[:, None]).T @ rows / len(rows)
+    target = ((rows * weight.astype(rows.dtype)[:, None]).T @ rows / len(rows)).astype(np.float64)
     inverse = np.linalg.inv(_RIDGE * np.eye(rows.shape[1]) + known)
-    reach = rows @ inverse
-    variance = (reach * rows).sum(axis=1)
-    gain = ((reach @ target) * reach).sum(axis=1)
+    reach = rows @ inverse.astype(rows.dtype)
+    variance = np.einsum("ij,ij->i", reach, rows).astype(np.float64)
+    gain = np.einsum("ij,ij->i", reach @ target.astype(rows.dtype), reach).astype(np.float64)
     free, found = free.copy(), []
     while len(found) < count:
         score = np.where(free, weight * gain / (1 + weight * variance), -np.inf)
@@ -124,8 +124,10 @@ def _designed(
         quota.take(best)
         along = inverse @ rows[best]
         step = weight[best] / (1 + weight[best] * variance[best])
-        seen, pulled = rows @ along, target @ along
-        gain = gain - 2 * step * seen * (rows @ (inverse @ pulled)) + (step * seen) ** 2 * (along @ pulled)
+        pulled = target @ along
+        # Both products in one pass over the rows, in their own precision: they are what takes the time.
+        seen, back = (rows @ np.stack([along, inverse @ pulled], axis=1).astype(rows.dtype)).T.astype(np.float64)
+        gain = gain - 2 * step * seen * back + (step * seen) ** 2 * (along @ pulled)
         variance = variance - step * seen**2
         inverse = inverse - step * np.outer(along, along)
     return found
