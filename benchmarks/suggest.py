@@ -1,8 +1,8 @@
 """What to label next, in rounds of ten: ours beside labelling at random and the usual strategies.
 
-All on the same frozen features with the same logistic regression. Least confidence, margin and entropy are the uncertainty
-sampling that active-learning libraries offer; BADGE (Ash et al. 2020, arXiv:1906.03671) is k-means++ on gradient
-embeddings. All but ours begin with ten at random, as they have no model to ask.
+All on the same frozen features with the same logistic regression. Least confidence, margin and entropy are the
+uncertainty sampling that active-learning libraries offer; BADGE (Ash et al. 2020, arXiv:1906.03671) is k-means++ on
+gradient embeddings. All but ours begin with ten at random, as they have no model to ask.
 """
 
 from __future__ import annotations

@@ -190,8 +190,8 @@ class Model:
         return found
 
     def for_suggestions(self) -> next_labels.Opened:
-        """The bundle as `next_labels.suggest` takes it. Raises RecipeError where the task has no suggestions."""
-        return next_labels.open_for_suggestions(self.bundle, self.manifest, self._runtime)
+        """The bundle as `next_labels.suggest` takes it."""
+        return next_labels.Opened(self.bundle, self.manifest, self._runtime)
 
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
         """Score the model on labelled data.

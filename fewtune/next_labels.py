@@ -36,7 +36,6 @@ from fewtune.label.suggest import Pool, choose
 from fewtune.progress import Progress, SilentProgress, Step
 from fewtune.recipe import Recipe
 from fewtune.report.data import OUT_OF_FOLD, TEST
-from fewtune.runtime import open_runtime
 from fewtune.runtime.answers import read_class_means
 from fewtune.runtime.threads import usable_cores
 from fewtune.tune.cache import TrunkCache
@@ -56,7 +55,10 @@ _PLACES = 5
 
 @runtime_checkable
 class Judge(Protocol):
-    """What a bundle's runtime offers for its inputs to be suggested, whatever its answers are."""
+    """What a bundle's runtime offers for its inputs to be suggested by how unsure it is, whatever its answers are.
+
+    Where it offers nothing of the kind, the inputs are chosen as without a bundle.
+    """
 
     def look(self, inputs: Sequence[Any], /, *, step: Step | None = None) -> FloatArray:
         """(n, m) float32: all that `judge` wants to know of each input; it is kept from one call to the next."""
@@ -92,8 +94,8 @@ class Opened:
         path = self.folder / "private" / name
         if not path.is_file():
             return []
-        lines = path.read_text("utf-8", "surrogatepass").split("\n")
-        return [json.loads(line)["text"] for line in lines if line.strip()]
+        lines = [json.loads(line) for line in path.read_text("utf-8", "surrogatepass").split("\n") if line.strip()]
+        return [line["text"] if "text" in line else line["input"] for line in lines]
 
 
 def suggest(
@@ -173,21 +175,6 @@ def _as_label_studio(found: Suggestions, inputs: Inputs, opened: Opened | None) 
     return tasks_json(found.suggestions, rows, reads, shown, version)
 
 
-def open_for_suggestions(folder: Path, manifest: Manifest, runtime: Any = None) -> Opened:
-    """A bundle for `suggest`.
-
-    Raises:
-        BundleError: it cannot be opened.
-        RecipeError: its task's answers do not say how unsure they are.
-    """
-    runtime = open_runtime(folder, manifest) if runtime is None else runtime
-    if not isinstance(runtime, Judge):
-        raise RecipeError(
-            f"What to label next cannot be told for {manifest.task} yet.", where=str(folder), how="Label at random."
-        )
-    return Opened(folder, manifest, runtime)
-
-
 def _task(source: Any, opened: Opened | None, recipe: Recipe) -> Task:
     """The bundle's task; without a bundle, the one that the pool looks like."""
     if isinstance(source, Sequence) and not isinstance(source, str) and not len(source):
@@ -242,8 +229,10 @@ class _Round:
         findings += self._odd(kept, known, pool.features)
         if count > len(kept):
             findings.append(_too_few(count, len(kept)))
+        if self.opened and judged is None:
+            notes.append(f"how unsure a {self.task.name} model is, is not asked: what is common and new is suggested")
         if pool.features is None:
-            notes.append("the model has no features: the least sure are suggested, however alike they are")
+            notes.append("there are no features to tell likes by: the least sure are suggested, however alike they are")
         found = choose(pool, count, lambda some: self._repeats([self.inputs.values[kept[i]] for i in some], known))
         suggestions = tuple(self._suggestion(i, kept[i], judged) for i in found)
         chosen = time.perf_counter()
@@ -303,7 +292,7 @@ class _Round:
     def _looked(self, values: Sequence[Any], known: Sequence[Any]) -> tuple[Judged | None, Pool]:
         """What the model makes of the pool, and what is chosen by; without features, a pretrained model's."""
         pool, judged = Pool(len(values)), None
-        if self.opened is not None:
+        if self.opened is not None and isinstance(self.opened.runtime, Judge):
             judged = self._judged(self.opened, values, "Look at the pool")
             of_known = self._judged(self.opened, known, "Look at what is labelled") if known else None
             pool = Pool(
