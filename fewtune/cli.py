@@ -348,6 +348,55 @@ def augment(
 
 
 @app.command()
+def suggest(
+    bundle: Annotated[str, typer.Argument(help="The bundle that the labels are to improve; none: there is none yet.")],
+    unlabeled: Annotated[str, typer.Argument(help="What could be labelled: a file or a folder.")],
+    count: Annotated[int, typer.Option("-n", "--count", help="How many to suggest.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Where they go. [default: standard output]")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="csv (TSV or JSONL by the ending of --out), or label-studio.")
+    ] = "csv",
+    labeled: Annotated[
+        str | None, typer.Option(help="What is labelled already, so that nothing like it is suggested.")
+    ] = None,
+    text: TextColumn = None,
+    model: Annotated[
+        str | None, typer.Option(help="Without a bundle: the pretrained model that looks at the pool. [default: auto]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws from a pool too large to be looked at. [default: 0]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which examples to label next: those whose labels would teach most."""
+    with _reporting(as_json) as console:
+        from fewtune import next_labels
+        from fewtune.bundle.write import write_atomically
+        from fewtune.model import load
+        from fewtune.terminal import TerminalProgress, show_suggestions
+
+        write = next_labels.written_as(form, out)
+        recipe = _recipe(None, {"text": text, "model": model, "seed": seed, "threads": threads}, [])
+        opened = None if bundle == "none" else load(Path(bundle), threads=recipe.threads).for_suggestions()
+        found, inputs = next_labels.suggest(
+            unlabeled,
+            count=count,
+            opened=opened,
+            labelled=labeled,
+            recipe=recipe,
+            progress=TerminalProgress(console),
+        )
+        written = write(found, inputs, opened)
+        if out is not None:
+            write_atomically(out, written.encode("utf-8", "surrogatepass"))
+        if as_json:
+            _print_json({**asdict(found), "out": str(out) if out else None})
+            return
+        show_suggestions(console, found, out)
+        if out is None:
+            sys.stdout.write(written)
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the pretrained models that can be used here."""
     with _reporting(as_json) as console:

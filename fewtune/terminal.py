@@ -22,7 +22,7 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Compression, Finding, FitResult, Outlook, Rung, Score, Scores
+from fewtune.types import Advice, Compression, Finding, FitResult, Outlook, Rung, Score, Scores, Suggestions
 
 _SHOWN_FINDINGS = 5
 _SHOWN_ERROR = 0.05
@@ -121,6 +121,21 @@ def show_fit(console: Console, result: FitResult) -> None:
     console.print(f"\nBundle: [bold]{escape(str(result.bundle))}[/]  ({result.seconds:.0f} s)", highlight=False)
     new = "NEW.jpg" if noun_of(result.task) == "pictures" else "NEW.csv"
     console.print(f"Next:   fewtune predict {escape(str(result.bundle))} {new}", highlight=False)
+
+
+def show_suggestions(console: Console, found: Suggestions, out: Path | None) -> None:
+    """What was seen in the pool, and where the suggestions went."""
+    for note in found.notes:
+        console.print(f"[dim]{escape(note)}[/]", highlight=False)
+    show_findings(console, found.findings)
+    count = len(found)
+    console.print(
+        f"{count} of {found.given} to label next; looking at them took {found.encode_seconds:.1f} s, "
+        f"choosing {found.choose_seconds:.1f} s.",
+        highlight=False,
+    )
+    if out is not None:
+        console.print(f"Wrote {out}", highlight=False, markup=False)
 
 
 def show_service(console: Console, url: str, names: Sequence[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -242,6 +242,81 @@ class Answer:
     unsure: bool = False
     outside: bool = False
     labels: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model makes of unlabelled inputs, as far as it tells which of them to label next.
+
+    Attributes:
+        uncertainty: (n,) how unsure it is of each, from 0.
+        predicted: (n,) index of the class that it predicts; None where its answers are no classes.
+        features: (n, width) vectors; None where the model has none.
+        predictions: of an index, the answer in a few words.
+        confidences: (n,) probability of the answers, or what stands for it; 0 to 1.
+        doubts: of an index, why the model is unsure of it, in words.
+    """
+
+    uncertainty: FloatArray
+    predicted: IntArray | None
+    features: FloatArray | None
+    predictions: Callable[[int], str]
+    confidences: FloatArray
+    doubts: Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An input whose label would teach much.
+
+    Attributes:
+        row: its index among what was given, from 0.
+        place: where it stands, e.g. "tickets.csv:12".
+        input: what the model reads: a text, a path of a picture.
+        prediction: what the model takes it for; empty where there is no model yet.
+        confidence: the probability of that; None where there is no model yet.
+        why: why it was chosen, in words.
+    """
+
+    row: int
+    place: str
+    input: Any
+    prediction: str
+    confidence: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """What to label next, the most instructive first.
+
+    Attributes:
+        task: whose inputs they are.
+        suggestions: at most as many as were asked for.
+        findings: what was seen in the pool, worst first.
+        notes: what was decided on the way, in words.
+        given: how many inputs there were.
+        pool: how many of them could be suggested.
+        encode_seconds, choose_seconds: what looking at the inputs took, and what choosing among them did.
+    """
+
+    task: str
+    suggestions: tuple[Suggestion, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    given: int
+    pool: int
+    encode_seconds: float
+    choose_seconds: float
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __iter__(self) -> Iterator[Suggestion]:
+        return iter(self.suggestions)
+
+    def __getitem__(self, index: int) -> Suggestion:
+        return self.suggestions[index]
 
 
 @dataclass(frozen=True, slots=True)

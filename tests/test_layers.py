@@ -36,6 +36,7 @@ ORDER = [
     "advise",
     "report",
     "pipeline",
+    "next_labels",
     "model",
     "sklearn",
     "demo",
