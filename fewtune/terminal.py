@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -68,6 +68,10 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(escape(text))
+
+    def rung(self, make: Callable[[], Rung]) -> None:
+        """Nothing: all rungs are shown together at the end."""
+        del make
 
 
 def show_error(console: Console, error: FewtuneError) -> None:
