@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -126,6 +127,12 @@ def show_service(console: Console, url: str, names: Sequence[str]) -> None:
     """Where a service listens, and how to try it."""
     console.print(f"Serving [bold]{escape(', '.join(names))}[/] at [bold]{escape(url)}[/]", highlight=False)
     console.print(f"Try it in a browser: {escape(url)}   API: {escape(url)}/docs   Stop: Ctrl-C", highlight=False)
+
+
+def show_studio(console: Console, url: str, folder: Path) -> None:
+    """Where the page is, where its projects are, and how it ends."""
+    console.print(f"The studio is at [bold]{escape(url)}[/]", highlight=False)
+    console.print(f"Projects are kept in {escape(str(folder))}   Stop: Ctrl-C", highlight=False)
 
 
 def show_scores(console: Console, scores: Scores) -> None:

@@ -38,6 +38,7 @@ ORDER = [
     "sklearn",
     "demo",
     "serve",
+    "studio",
     "terminal",
     "cli",
     "__main__",
