@@ -57,7 +57,7 @@ class Trainings:
         with self._lock:
             self._check_free(project)
             runs = runs_of(project.folder)
-            if not runs or runs[0].state().get("status") not in ("stopped", *_UNDER_WAY):
+            if not runs or runs[0].state().get("status") not in ("stopped", "failed", *_UNDER_WAY):
                 raise StudioRefusal(409, "nothing-to-resume", "There is no training to go on with.", how="Start one.")
             self._spawn(project, runs[0])
 

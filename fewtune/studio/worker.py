@@ -113,6 +113,10 @@ def rung_for_page(rung: Rung) -> dict[str, Any]:
     }
 
 
+# Set when the worker is to end: a library may turn the interrupt into an error of its own.
+_is_to_end = threading.Event()
+
+
 def main(folder: str) -> int:
     """Train, or go on training; the exit status is that of `fewtune fit`."""
     run = Run(Path(folder))
@@ -128,6 +132,7 @@ def _end_with_standard_input() -> None:
         with contextlib.suppress(OSError):
             while os.read(0, 1):
                 pass
+        _is_to_end.set()
         _thread.interrupt_main()
 
     threading.Thread(target=wait, daemon=True).start()
@@ -146,18 +151,22 @@ def _work(run: Run) -> int:
             if old.number < run.number:
                 old.delete()
         return 0
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, Exception) as error:
+        return _told_why(run, told, error)
+
+
+def _told_why(run: Run, told: Told, error: BaseException) -> int:
+    if _is_to_end.is_set() or isinstance(error, KeyboardInterrupt):
         told.note(status="done" if run.is_trained else "stopped", step=None)
         return 130
-    except UserError as error:
+    if isinstance(error, UserError):
         told.note(status="failed", step=None, error={name: plain(text) for name, text in error.as_dict().items()})
         return 2
-    except Exception as error:
-        (run.folder / "fault.txt").write_text(traceback.format_exc(), encoding="utf-8")
-        what = f"Something went wrong that should not have ({type(error).__name__})."
-        how = "This is our fault. Please report it with the file fault.txt in the folder of the training."
-        told.note(status="failed", step=None, error={"what": what, "where": f"runs/{run.number}", "how": how})
-        return 1
+    (run.folder / "fault.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    what = f"Something went wrong that should not have ({type(error).__name__})."
+    how = "This is our fault. Please report it with the file fault.txt in the folder of the training."
+    told.note(status="failed", step=None, error={"what": what, "where": f"runs/{run.number}", "how": how})
+    return 1
 
 
 def _fit(run: Run, told: Told) -> list[dict[str, str]]:
