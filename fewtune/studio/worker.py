@@ -101,13 +101,13 @@ class FileProgress:
 
 
 def rung_for_page(rung: Rung) -> dict[str, Any]:
-    """What the page shows of a rung."""
-    scores = scores_as_json(rung.scores)
+    """What the page shows of a rung; of its scores the first, which is the task's own."""
+    metric = next(iter(rung.scores))
     return {
         "name": rung.name,
         "method": rung.method,
         "model": rung.model,
-        "scores": {name: scores[name] for name in rung.scores},
+        "scores": {metric: scores_as_json(rung.scores)[metric]},
         "seconds": round(rung.seconds, 1),
         "resampling": rung.resampling,
     }

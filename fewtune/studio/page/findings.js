@@ -2,7 +2,7 @@
 import { get, post } from "./api.js";
 import { button, make, section } from "./dom.js";
 import { line } from "./example.js";
-import { tell, trying } from "./notice.js";
+import { loading, tell, trying } from "./notice.js";
 import { here, refresh } from "./project.js";
 import { inBoth, say } from "./words.js";
 
@@ -13,7 +13,7 @@ export function findingsSection(changed) {
 
   async function load() {
     const mine = ++asked;
-    const found = await trying(() => get(here("/findings")));
+    const found = await loading(() => get(here("/findings")));
     if (!found || mine !== asked || list.contains(document.activeElement)) return;
     const shown = found.findings.map((finding) => told(finding, mended));
     list.replaceChildren(...(shown.length ? shown : [make("p", { className: "faint" }, say().nothingFound)]));

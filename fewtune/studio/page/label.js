@@ -4,7 +4,7 @@ import { canUndo, change, undo } from "./changes.js";
 import { button, field, make, section } from "./dom.js";
 import { shown } from "./example.js";
 import { count, percent } from "./format.js";
-import { tell, trying } from "./notice.js";
+import { loading, tell, trying } from "./notice.js";
 import { here, project, refresh } from "./project.js";
 import { session } from "./session.js";
 import { inBoth, say } from "./words.js";
@@ -21,6 +21,7 @@ export async function labelView(host) {
   const choices = make("div", { className: "choices", id: "choices", role: "group", "aria-label": words.labels });
   const left = make("p", { id: "left" });
   const forecast = make("p", { className: "faint" });
+  const next = section(words.whatNext, forecast);
   const keysOn = make("input", { type: "checkbox", checked: session.get("keys") !== "off", onchange: () => session.set("keys", keysOn.checked ? "on" : "off") });
   const skip = button(words.skipRow, () => act({ skipped: true }, words.skipped));
   const back = button(words.undo, takeBack);
@@ -37,7 +38,7 @@ export async function labelView(host) {
   }
 
   async function load() {
-    const found = await trying(() => get(here(`/waiting?limit=${AHEAD}`)));
+    const found = await loading(() => get(here(`/waiting?limit=${AHEAD}`)));
     if (found) queue = found.rows;
     show();
   }
@@ -91,6 +92,7 @@ export async function labelView(host) {
     skip.disabled = !row;
     back.disabled = !canUndo();
     again.hidden = !counts.skipped;
+    next.hidden = !project().forecast;
     forecast.textContent = project().forecast ? inBoth(project().forecast) : "";
   }
 
@@ -112,7 +114,7 @@ export async function labelView(host) {
   host.replaceChildren(make("div", { className: "sides" },
     make("div", {}, card, guess, choices, make("p", { className: "line" }, skip, back, again), left),
     make("div", {}, section(words.labels, form), section(words.keys, keyList(), make("label", { className: "check" }, keysOn, " ", words.keysOn)),
-      section(words.whatNext, forecast))));
+      next)));
   await load();
   return {
     refresh() {

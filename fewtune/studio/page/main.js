@@ -75,6 +75,8 @@ whenTokenIsWanted(() => {
 });
 addEventListener("hashchange", () => {
   tell("");
-  show().then(() => at("view").focus());
+  // At once: by the time everything is loaded, somebody may be typing.
+  at("view").focus();
+  show();
 });
 show();

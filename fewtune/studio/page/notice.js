@@ -19,13 +19,18 @@ export function tellError(error) {
   at("error").hidden = false;
 }
 
-/** Do something that may be refused; the error is told, and undefined given back. */
-export async function trying(work) {
-  clearError();
+/** Fetch what is to be shown; an error is told, and undefined given back. What was told before stays. */
+export async function loading(work) {
   try {
     return await work();
   } catch (error) {
     tellError(error);
     return undefined;
   }
+}
+
+/** Do what somebody asked for: as `loading`, and what was told of the last time goes. */
+export async function trying(work) {
+  clearError();
+  return loading(work);
 }

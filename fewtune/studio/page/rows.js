@@ -3,7 +3,7 @@ import { get, query } from "./api.js";
 import { button, choices, field, make, section } from "./dom.js";
 import { line } from "./example.js";
 import { count } from "./format.js";
-import { trying } from "./notice.js";
+import { loading } from "./notice.js";
 import { here, project } from "./project.js";
 import { say } from "./words.js";
 
@@ -32,7 +32,7 @@ export function rowsSection() {
   async function load() {
     choices(label, [["", say().anyLabel], ...project().labels.map(({ name }) => [name, name])], label.value);
     const asked = { show: show.value, label: label.value, search: search.value.trim(), offset, limit: A_PAGE };
-    const page = await trying(() => get(here(`/examples${query(asked)}`)));
+    const page = await loading(() => get(here(`/examples${query(asked)}`)));
     if (!page) return;
     list.replaceChildren(...page.rows.map((row) => line(row.is_cut ? { ...row, input: `${row.input}…` } : row)));
     where.textContent = page.total ? say().pageOf(count(offset + 1), count(offset + page.rows.length), count(page.total)) : say().noRows;

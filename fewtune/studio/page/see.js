@@ -12,7 +12,7 @@ import { inBoth, say } from "./words.js";
 export async function seeView(host) {
   const words = say();
   if (!project().model) {
-    host.replaceChildren(section(words.tabs.see, make("p", {}, words.noModel)));
+    host.replaceChildren(section(words.howGood, make("p", {}, words.noModel)));
     return { refresh(state) { if (state.model) seeView(host); } };
   }
   const result = await get(here("/result"));

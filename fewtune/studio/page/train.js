@@ -61,7 +61,7 @@ export async function trainView(host) {
 
   const ready = make("p");
   host.replaceChildren(
-    section(words.tabs.train, ready, make("label", { htmlFor: "budget" }, words.budget, told), slider, make("p", {}, make("small", {}, words.budgetHint)),
+    section(words.trainTitle, ready, make("label", { htmlFor: "budget" }, words.budget, told), slider, make("p", {}, make("small", {}, words.budgetHint)),
       make("details", {}, make("summary", {}, words.more), make("p", { className: "line" }, field(words.method, method))),
       make("p", { className: "line" }, start, stop, resume)),
     state);

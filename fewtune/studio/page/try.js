@@ -54,6 +54,7 @@ function spoken(parts) {
     if (weight === null || Math.abs(weight) < LEAST) return text;
     return make("mark", { className: weight > 0 ? "for" : "against" }, text);
   });
+  if (painted.every((part) => typeof part === "string")) return make("p", { className: "faint" }, say().nothingSpoke);
   return make("div", {}, make("h3", {}, say().spoke), make("p", { className: "words", dir: "auto" }, painted),
     make("p", { className: "faint" }, make("span", { className: "for" }, say().spokeFor), " ", make("span", { className: "against" }, say().spokeAgainst)));
 }

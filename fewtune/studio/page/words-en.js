@@ -38,7 +38,7 @@ export const en = {
   ready: (labelled, labels) => `${labelled} labelled examples of ${labels} labels.`,
   budget: "Time to spend:", minutes: (some) => (some === 1 ? "1 minute" : `${some} minutes`),
   budgetHint: "It may end sooner. With more time, more and dearer candidates are tried.",
-  more: "More choices", method: "Method", train: "Train", trainAnew: "Train anew", stop: "Stop", resume: "Continue", moment: "One moment …",
+  more: "More choices", method: "Method", trainTitle: "Train a model", train: "Train", trainAnew: "Train anew", stop: "Stop", resume: "Continue", moment: "One moment …",
   methods: {
     auto: "Find the best by itself", tfidf: "Word counts", head: "Frozen encoder", contrastive: "Contrastive tuning", partial: "Tuned top layers",
     lora: "Low-rank adapters (LoRA)", full: "Everything tuned", blend: "Blend of two",
@@ -54,7 +54,7 @@ export const en = {
 
   noModel: "There is no model yet. Train one first.", howGood: "How good it is", behind: (some) => `You have labelled ${some} more since: train again to use them.`,
   tryIt: "Try it", ask: "Ask", choosePicture: "Choose a picture", answer: (label, share) => `${label} (${share})`,
-  spoke: "The words that spoke", spokeFor: "spoke for it", spokeAgainst: "spoke against it",
+  spoke: "The words that spoke", nothingSpoke: "No single word decided it.", spokeFor: "spoke for it", spokeAgainst: "spoke against it",
   mistakes: (some) => `Wrong answers (${some})`, mistakesHint: "The surest ones first. Sometimes the label is wrong, not the model.",
   mistake: (label, prediction, share) => `Labelled ${label}; the model, not having seen it, says ${prediction} (${share}).`, noMistakes: "None.",
   suspects: (some) => `Labels that look wrong (${some})`, suspectsHint: "Look at them; where the label is right, leave it.",

@@ -43,7 +43,7 @@ export const zh = {
 
   ready: (labelled, labels) => `已有 ${labels} 个标签、${labelled} 个已标注的样例。`,
   budget: "可用时间：", minutes: (some) => `${some} 分钟`, budgetHint: "可能提前结束。时间越多，试的候选越多、越贵。",
-  more: "更多选项", method: "方法", train: "训练", trainAnew: "重新训练", stop: "停止", resume: "继续", moment: "请稍候……",
+  more: "更多选项", method: "方法", trainTitle: "训练模型", train: "训练", trainAnew: "重新训练", stop: "停止", resume: "继续", moment: "请稍候……",
   methods: {
     auto: "自动寻找最好的", tfidf: "词频特征", head: "冻结编码器", contrastive: "对比学习微调", partial: "微调顶部几层",
     lora: "低秩适配器（LoRA）", full: "微调全部参数", blend: "两个候选的混合",
@@ -66,7 +66,7 @@ export const zh = {
 
   noModel: "还没有模型，请先训练。", howGood: "它有多好", behind: (some) => `此后您又标注了 ${some} 个：重新训练即可用上。`,
   tryIt: "试一试", ask: "预测", choosePicture: "选择图片", answer: (label, share) => `${label}（${share}）`,
-  spoke: "起作用的词", spokeFor: "支持该结果", spokeAgainst: "反对该结果",
+  spoke: "起作用的词", nothingSpoke: "没有哪个词单独起决定作用。", spokeFor: "支持该结果", spokeAgainst: "反对该结果",
   mistakes: (some) => `判错的样例（${some}）`, mistakesHint: "最有把握的排在最前。有时错的是标签，而不是模型。",
   mistake: (label, prediction, share) => `标签是 ${label}；没有见过它的模型判为 ${prediction}（${share}）。`, noMistakes: "没有。",
   suspects: (some) => `可能标错的标签（${some}）`, suspectsHint: "请看一看；标签没错就不用动。",
