@@ -28,12 +28,24 @@ from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import Augmentation, Backbone, ModelInfo, Task, Tuner
+from fewtune.interfaces import (
+    Augmentation,
+    Backbone,
+    ClassifierTask,
+    Method,
+    ModelInfo,
+    StructuredTask,
+    StructuredTuner,
+    Task,
+    Tuner,
+)
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
+from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
+from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
 from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
@@ -42,12 +54,25 @@ from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
-_MAY_BE_ZERO = {"label_names", "known_classes", "warmup", "weight_decay", "dropout"}
+_MAY_BE_ZERO = {
+    "label_names",
+    "known_classes",
+    "warmup",
+    "weight_decay",
+    "dropout",
+    "frozen",
+    "light",
+    "mirror",
+    "upside_down",
+    "turn",
+}
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    return {task.name: task for task in (TextClassification(), ImageClassification(), *_plugins("tasks"))}
+    return {
+        task.name: task for task in (TextClassification(), ObjectDetection(), ImageClassification(), *_plugins("tasks"))
+    }
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -75,15 +100,28 @@ def augmentations() -> dict[str, type[Augmentation]]:
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
 
 
-def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:
-    """Every tuner that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
+def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
+    """Every method that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
     Raises:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
+    if isinstance(task, StructuredTask):
+        serving = [
+            method for method in (*_structured_tuners(recipe, task), *_plugins("tuners")) if task.name in method.tasks
+        ]
+        return {method.name: method for method in serving}
     single = _picture_tuners(recipe) if task.reads == "pictures" else _text_tuners(recipe)
     single = [tuner for tuner in (*single, *_plugins("tuners")) if task.name in tuner.tasks]
     return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
+
+
+def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
+    """Those of tasks whose answers are not classes."""
+    if task.reads != "pictures":
+        return []
+    chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
+    return [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
@@ -101,9 +139,11 @@ def _text_tuners(recipe: Recipe) -> list[Tuner]:
     return [*single, PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
 
 
-def stand_ins(recipe: Recipe, task: Task) -> list[Tuner]:
+def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
     """What is delivered where the tuned rungs that were asked for could not be had: the frozen encoder."""
-    return [] if recipe.method in ("auto", HeadTuner.name) else [tuners(recipe, task)[HeadTuner.name]]
+    if recipe.method in ("auto", HeadTuner.name):
+        return []
+    return [method for method in (methods(recipe, task)[HeadTuner.name],) if isinstance(method, Tuner)]
 
 
 def models() -> list[ModelInfo]:
@@ -167,13 +207,13 @@ def find_encoder(name: str) -> TextEncoder:
     return encoder_from(name)
 
 
-def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
-    """The tuners that the recipe's method names: all that serve the task with "auto".
+def find_methods(recipe: Recipe, task: Task) -> list[Method]:
+    """The methods that the recipe's method names: all that serve the task with "auto".
 
     Raises:
         RecipeError: there is no such method or augmentation, or a setting is not one of the method's own.
     """
-    known = tuners(recipe, task)
+    known = methods(recipe, task)
     if recipe.method != "auto" and recipe.method not in known:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
@@ -202,6 +242,11 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
         if value == 0 and name not in _MAY_BE_ZERO:
             raise RecipeError(f"{name} cannot be 0.", where="--set", how=allowed[name])
     return chosen
+
+
+def find_tuners(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
+    """`find_methods` for a task whose answers are classes."""
+    return [method for method in find_methods(recipe, task) if isinstance(method, Tuner)]
 
 
 def _plugins(group: str) -> list:
