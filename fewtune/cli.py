@@ -562,6 +562,38 @@ def serve(
 
 
 @app.command()
+def studio(
+    folder: Annotated[Path, typer.Argument(help="Where the projects are kept; made if it is not there.")] = Path(
+        "fewtune-studio"
+    ),
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8010,
+    token: Annotated[
+        str, typer.Option(envvar="FEWTUNE_TOKEN", help="What the page asks for; better set as FEWTUNE_TOKEN.")
+    ] = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Label, train, try and take away on a page in the browser, all on this machine."""
+    with _reporting(as_json) as console:
+        from fewtune.studio.server import studio as run_studio
+        from fewtune.terminal import show_studio
+
+        def on_listening(url: str) -> None:
+            if as_json:
+                _print_json({"url": url, "folder": str(folder)})
+                sys.stdout.flush()
+            else:
+                show_studio(console, url, folder)
+            if not no_browser:
+                typer.launch(url)
+
+        interrupted = run_studio(folder, host=host, port=port, token=token, on_listening=on_listening)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
 def demo(as_json: Json = False) -> None:
     """Run the main job on the embedded sample, into ./fewtune-demo."""
     with _reporting(as_json, on_interrupt="Run `fewtune demo` again to start anew.") as console:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -70,6 +70,10 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(escape(text))
+
+    def rung(self, make: Callable[[], Rung]) -> None:
+        """Nothing: all rungs are shown together at the end."""
+        del make
 
 
 def show_error(console: Console, error: FewtuneError) -> None:
@@ -142,6 +146,12 @@ def show_service(console: Console, url: str, names: Sequence[str]) -> None:
     """Where a service listens, and how to try it."""
     console.print(f"Serving [bold]{escape(', '.join(names))}[/] at [bold]{escape(url)}[/]", highlight=False)
     console.print(f"Try it in a browser: {escape(url)}   API: {escape(url)}/docs   Stop: Ctrl-C", highlight=False)
+
+
+def show_studio(console: Console, url: str, folder: Path) -> None:
+    """Where the page is, where its projects are, and how it ends."""
+    console.print(f"The studio is at [bold]{escape(url)}[/]", highlight=False)
+    console.print(f"Projects are kept in {escape(str(folder))}   Stop: Ctrl-C", highlight=False)
 
 
 def show_scores(console: Console, scores: Scores) -> None:

@@ -41,6 +41,7 @@ ORDER = [
     "sklearn",
     "demo",
     "serve",
+    "studio",
     "terminal",
     "cli",
     "__main__",
