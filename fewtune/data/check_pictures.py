@@ -38,20 +38,21 @@ def check_image_classification(dataset: Dataset, test: Dataset | None = None) ->
     """
     seen = [(example, facts(example.input)) for example in (*dataset, *(test or ()))]
     findings = [
-        *_unreadable(seen),
+        *unreadable_pictures(seen),
         *_one_class(dataset),
         *_same_picture(dataset),
         *find_small_classes(dataset),
         *find_imbalance(dataset),
         *find_labels_alike(dataset),
-        *_kinds(seen),
+        *picture_kinds(seen),
     ]
     if test is not None:
         findings += [*_leakage(dataset, test), *find_unseen_labels(dataset, test)]
     return by_severity(findings)
 
 
-def _unreadable(seen: Seen) -> Iterator[Finding]:
+def unreadable_pictures(seen: Seen) -> Iterator[Finding]:
+    """Pictures that no one can read, or that are too large."""
     bad = [(example, fact) for example, fact in seen if fact.error]
     if bad:
         yield Finding(
@@ -103,7 +104,7 @@ def _same_picture(dataset: Dataset) -> Iterator[Finding]:
         )
 
 
-def _kinds(seen: Seen) -> Iterator[Finding]:
+def picture_kinds(seen: Seen) -> Iterator[Finding]:
     """Pictures that are read in a way that should be known."""
     kinds: list[tuple[str, str, str, Callable[[PictureFacts], bool]]] = [
         ("picture-tiny", "are smaller than 16 pixels a side", "Give them larger, if there are.", _is_tiny),
