@@ -170,7 +170,7 @@ def _predict_structured(
         console.print(note, style="dim", highlight=False, markup=False)
     answers = model.predict(inputs.values, progress=TerminalProgress(console))
     if as_json:
-        _print_json({"predictions": [task.answer_as_json(answer, model.labels) for answer in answers]})
+        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels)})
         if out is None:
             return
     written = task.write_answers(inputs, answers, model.labels, out)

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from fewtune.data.check import by_severity, places_of
-from fewtune.data.check_pictures import picture_kinds, unreadable_pictures
+from fewtune.data.check_pictures import find_leaked_pictures, find_odd_pictures, find_unreadable_pictures
 from fewtune.data.mask import IGNORE, MaskFacts, mask_facts
 from fewtune.data.picture import PictureFacts, facts, open_picture
-from fewtune.data.picture_duplicates import picture_groups, picture_matches
+from fewtune.data.picture_duplicates import picture_groups
 from fewtune.data.read.masks import MaskedDataset
 from fewtune.types import Dataset, Example, Finding
 
@@ -41,7 +41,7 @@ def check_segmentation(dataset: Dataset, test: Dataset | None = None) -> list[Fi
     seen = [_Seen(example, facts(example.input), mask_facts(example.target)) for example in (*dataset, *(test or ()))]
     learnt = seen[: len(dataset)]
     findings = [
-        *unreadable_pictures([(some.example, some.picture) for some in seen]),
+        *find_unreadable_pictures([(some.example, some.picture) for some in seen]),
         *_unreadable_masks(seen),
         *_other_sizes(seen),
         *_unknown_ids(seen, dataset.labels),
@@ -51,10 +51,10 @@ def check_segmentation(dataset: Dataset, test: Dataset | None = None) -> list[Fi
         *_rare_classes(learnt, dataset.labels),
         *_ignored(learnt),
         *_same_picture(dataset),
-        *picture_kinds([(some.example, some.picture) for some in seen]),
+        *find_odd_pictures([(some.example, some.picture) for some in seen]),
     ]
     if test is not None:
-        findings += [*_leakage(dataset, test), *_alone(test)]
+        findings += [*find_leaked_pictures(dataset, test), *_alone(test)]
     return by_severity(findings)
 
 
@@ -84,8 +84,8 @@ def _other_sizes(seen: Sequence[_Seen]) -> Iterator[Finding]:
         yield Finding(
             "error",
             "mask-of-another-size",
-            f"{_masks(len(bad))} have another size than the picture: {_mask_name(bad[0].example)} has {bad[0].mask.width} x "
-            f"{bad[0].mask.height} pixels, and {bad[0].example.place} has {width} x {height}, upright.",
+            f"{_masks(len(bad))} have another size than the picture: {_mask_name(bad[0].example)} has "
+            f"{bad[0].mask.width} x {bad[0].mask.height} pixels, and {bad[0].example.place} has {width} x {height}, upright.",
             "Draw the mask on the picture as it is seen upright, or scale it without smoothing (nearest neighbour).",
             places_of(some.example for some in bad),
             len(bad),
@@ -128,8 +128,8 @@ def _one_class(seen: Sequence[_Seen], labels: Sequence[str]) -> Iterator[Finding
         "error",
         "one-class",
         f"The masks hold {only}{marked}.",
-        f"Give at least two classes, such as 0 for the background and 1 for what is marked; if {IGNORE} stands for what is "
-        "marked, save it as 1.",
+        f"Give at least two classes, such as 0 for the background and 1 for what is marked; if {IGNORE} stands for what "
+        "is marked, save it as 1.",
     )
 
 
@@ -139,7 +139,7 @@ def _nothing_marked(seen: Sequence[_Seen]) -> Iterator[Finding]:
         yield Finding(
             "warning",
             "mask-all-ignored",
-            f"In {_masks(len(bare))} every pixel is {IGNORE}, which is passed over: nothing is learnt or scored on them.",
+            f"In {_masks(len(bare))} every pixel is {IGNORE}, which is passed over: nothing is learnt or scored there.",
             "Draw them, or take them out.",
             tuple(map(_mask_name, bare[:_SHOWN])),
             len(bare),
@@ -151,7 +151,12 @@ def _alone(dataset: Dataset) -> Iterator[Finding]:
         return
     for code, what, names, how in (
         ("picture-without-mask", "pictures have no mask", dataset.without_mask, "Draw one for them"),
-        ("mask-without-picture", "masks have no picture", dataset.without_picture, "Put the pictures beside the others"),
+        (
+            "mask-without-picture",
+            "masks have no picture",
+            dataset.without_picture,
+            "Put the pictures beside the others",
+        ),
     ):
         if names:
             yield Finding(
@@ -167,9 +172,7 @@ def _alone(dataset: Dataset) -> Iterator[Finding]:
 def _rare_classes(seen: Sequence[_Seen], labels: Sequence[str]) -> Iterator[Finding]:
     pictures = np.sum([some.mask.pixels > 0 for some in seen], axis=0)[: len(labels)]
     never = [repr(label) for label, count in zip(labels, pictures, strict=True) if count == 0]
-    few = [
-        f"{label!r} ({count})" for label, count in zip(labels, pictures, strict=True) if 0 < count < _FEW_PICTURES
-    ]
+    few = [f"{label!r} ({count})" for label, count in zip(labels, pictures, strict=True) if 0 < count < _FEW_PICTURES]
     if never:
         yield Finding(
             "warning",
@@ -215,19 +218,6 @@ def _same_picture(dataset: Dataset) -> Iterator[Finding]:
             "Nothing need be done: repeats are never split between training and validation.",
             places_of(repeats),
             extra,
-        )
-
-
-def _leakage(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
-    pairs = picture_matches([example.input for example in dataset], [example.input for example in test])
-    if pairs:
-        yield Finding(
-            "warning",
-            "test-in-training",
-            f"{len(pairs)} pictures of the test data stand, or nearly stand, in the training data: scores flatter.",
-            "Delete them from one of the two.",
-            tuple(f"{test.examples[j].place} = {dataset.examples[i].place}" for i, j in pairs[:_SHOWN]),
-            len(pairs),
         )
 
 

@@ -24,9 +24,9 @@ ClassIds = NDArray[np.uint8]
 
 _DEEP = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N"))
 _TO_INDEX = (
-    "Save it as an 8-bit PNG with one number a pixel, the class's id, and 255 where a pixel has none. From colours, with "
-    "numpy: ids = np.full(rgb.shape[:2], 255, np.uint8); ids[(rgb == (128, 64, 0)).all(-1)] = 0 for each class's colour; "
-    "Image.fromarray(ids).save('mask.png')."
+    "Save it as an 8-bit PNG with one number a pixel, the class's id, and 255 where a pixel has none. From colours, "
+    "with numpy: ids = np.full(rgb.shape[:2], 255, np.uint8); ids[(rgb == (128, 64, 0)).all(-1)] = 0, a line for each "
+    "class's colour; Image.fromarray(ids).save('mask.png')."
 )
 
 
@@ -164,7 +164,9 @@ def encode_mask(ids: ClassIds) -> bytes:
 def palette() -> NDArray[np.uint8]:
     """(256, 3) a colour for every id; hues turn by the golden angle, 255 is white."""
     turns = (np.arange(IGNORE) * 0.618034 + 0.02) % 1.0
-    colours = [colorsys.hsv_to_rgb(turn, 0.85 - 0.3 * (i % 2), 0.95 - 0.25 * (i % 3 == 2)) for i, turn in enumerate(turns)]
+    colours = [
+        colorsys.hsv_to_rgb(turn, 0.85 - 0.3 * (i % 2), 0.95 - 0.25 * (i % 3 == 2)) for i, turn in enumerate(turns)
+    ]
     return (np.array([*colours, (1.0, 1.0, 1.0)]) * 255).round().astype(np.uint8)
 
 

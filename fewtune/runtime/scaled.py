@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 _HOW = (
-    "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale (bilinear, Pillow) so that the longer "
-    "side has `size_px` pixels and the shorter at least one; divide by 255; subtract `mean`, divide by `std`; channels "
+    "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale (bilinear, Pillow) so that the "
+    "longer side has `size_px` pixels and the shorter at least one; divide by 255; subtract `mean`, divide by `std`; channels "
     "first; add zeros on the right and below up to multiples of `stride`. Of the logits, take what covers the picture, "
     "scale each class to the picture's own size (bilinear, pixel centres aligned), and take the largest"
 )
@@ -55,7 +55,9 @@ class Scaled:
         """(h, w, 3) uint8 to (1, 3, height, width) float32 as the network takes it."""
         height, width = scaled.shape[:2]
         padded = np.zeros((1, 3, self._up(height), self._up(width)), np.float32)
-        normalised = (scaled.astype(np.float32) / np.float32(255) - np.float32(self.mean)) / np.float32(self.std)
+        normalised = (scaled.astype(np.float32) / np.float32(255) - np.array(self.mean, np.float32)) / np.array(
+            self.std, np.float32
+        )
         padded[0, :, :height, :width] = normalised.transpose(2, 0, 1)
         return padded
 

@@ -15,6 +15,7 @@ from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.picture_inputs import checked_pictures
 from fewtune.runtime.scaled import Scaled, scaled_from_json
+from fewtune.runtime.structured import StructuredRuntime
 from fewtune.types import FloatArray
 
 _HOW = "Upgrade onnxruntime and Pillow; if that does not help, fit the bundle again."
@@ -66,15 +67,15 @@ class SegmenterGraph:
         return np.asarray(logits)
 
 
-class SegmenterRuntime:
+class SegmentationRuntime(StructuredRuntime):
     """A bundle for segmentation, opened."""
 
     def __init__(self, folder: Path, manifest: Manifest, *, threads: int) -> None:
         """Open the graph; the files must have been verified.
 
         Raises:
-            BundleError: the graph or preprocess.json is missing or malformed, this ONNX Runtime cannot run it, or it has
-                other classes.
+            BundleError: the graph or preprocess.json is missing or malformed, this ONNX Runtime cannot run it, or it
+                has other classes.
         """
         contract = manifest.graph("segmenter")
         if contract.preprocess not in manifest.files:

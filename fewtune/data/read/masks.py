@@ -1,4 +1,4 @@
-"""Pictures with masks: folders `images` and `masks`, a list of names beside them, COCO's JSON, a zip, a list of pairs."""
+"""Pictures with masks: folders `images` and `masks`, a list of names beside them, COCO's JSON, a zip, pairs."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ BACKGROUND = "background"
 # What a mask's name may have behind the picture's.
 _ENDINGS = ("", "_mask", "-mask", "_masks", "_label", "_labels", "_seg", "_gt", "_L")
 _REMEDY = (
-    "Give a folder with images/ and masks/ (a PNG for each picture, of the same name, with a class id for every pixel), "
-    "or COCO's JSON with segmentations."
+    "Give a folder with images/ and masks/ (a PNG for each picture, of the same name, with a class id for every "
+    "pixel), or COCO's JSON with segmentations."
 )
 
 
@@ -102,8 +102,8 @@ def read_masked_pictures(source: Any) -> MaskedPictures:
     """Find pictures, their masks, and the names of the classes.
 
     Args:
-        source: a folder with `images` and `masks`; a text file beside these with a name a line; COCO's JSON, or a folder
-            with one; a zip of a folder; a list of (picture, mask) paths.
+        source: a folder with `images` and `masks`; a text file beside these with a name a line; COCO's JSON, or a
+            folder with one; a zip of a folder; a list of (picture, mask) paths.
 
     Raises:
         DataError: there are no pictures with masks, two pictures share a name, or the JSON is malformed.
@@ -205,9 +205,7 @@ def _mask_of(stem: str, masks: Mapping[str, Path]) -> str | None:
     return next((stem + ending for ending in _ENDINGS if stem + ending in masks), None)
 
 
-def _check_listed(
-    chosen: Sequence[str], pictures: Mapping[str, Path], mask_of: Mapping[str, str], name: str
-) -> None:
+def _check_listed(chosen: Sequence[str], pictures: Mapping[str, Path], mask_of: Mapping[str, str], name: str) -> None:
     for stem in chosen:
         if stem not in pictures:
             raise DataError(f"There is no picture {stem!r} in {IMAGES}/.", where=name, how="Take it off the list.")
@@ -283,7 +281,9 @@ def _drawn(path: Path, sha256: str, name: str) -> tuple[tempfile.TemporaryDirect
         (Path(folder.name) / f"{number}.png").write_bytes(encode_mask(ids))
         place = readable_name(str(image["file_name"]))
         entries.append({"picture": str(picture), "mask": f"{number}.png", "place": place})
-    notes = [f"masks drawn from the segmentations of {path.name}; what none covers is {BACKGROUND}, smaller ones on top"]
+    notes = [
+        f"masks drawn from the segmentations of {path.name}; what none covers is {BACKGROUND}, smaller ones on top"
+    ]
     notes += [f"{bare} pictures without annotation are all {BACKGROUND}"] if bare else []
     return folder, {"entries": entries, "notes": notes, "labels": _labels(values, categories)}
 
@@ -336,7 +336,9 @@ def _annotations_of(
             raise DataError("The annotation is of an image that is not listed.", where=place, how="Take it out.")
         if annotation.get("category_id") not in categories:
             raise DataError(
-                f"The category {annotation.get('category_id')!r} is not listed.", where=place, how="Add it, or mend the id."
+                f"The category {annotation.get('category_id')!r} is not listed.",
+                where=place,
+                how="Add it, or mend the id.",
             )
         if not annotation.get("segmentation"):
             raise DataError(
@@ -352,7 +354,9 @@ def _picture_of(image: Mapping[str, Any], path: Path) -> Path:
     """Beside the JSON, under images/ there or one folder above; never outside of these."""
     name = str(image["file_name"]).replace("\\", "/")
     if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-        raise DataError(f"The name {name!r} leads elsewhere.", where=path.name, how="Name pictures relative to the JSON.")
+        raise DataError(
+            f"The name {name!r} leads elsewhere.", where=path.name, how="Name pictures relative to the JSON."
+        )
     places = [folder / name for folder in (path.parent, path.parent / IMAGES, path.parent.parent / IMAGES)]
     return next((place for place in places if place.is_file()), places[0])
 
