@@ -46,6 +46,7 @@ from fewtune.interfaces import (
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.object_detection import ObjectDetection
+from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
@@ -56,6 +57,7 @@ from fewtune.tune.lora import LoraTuner
 from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
+from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
 _MAY_BE_ZERO = {
@@ -69,14 +71,16 @@ _MAY_BE_ZERO = {
     "mirror",
     "upside_down",
     "turn",
+    "alone",
+    "dice",
+    "stages_rate",
 }
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    return {
-        task.name: task for task in (TextClassification(), ObjectDetection(), ImageClassification(), *_plugins("tasks"))
-    }
+    own = (TextClassification(), ObjectDetection(), Segmentation(), ImageClassification())
+    return {task.name: task for task in (*own, *_plugins("tasks"))}
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -131,7 +135,8 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
-    return [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
+    boxes = [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
+    return [*boxes, SegmentationHeadTuner(chosen), SegmentationPartialTuner(chosen), SegmentationFullTuner(chosen)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:

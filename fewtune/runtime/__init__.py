@@ -11,6 +11,7 @@ from fewtune.errors import BundleError
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.image_classification import ImageClassifierRuntime
 from fewtune.runtime.object_detection import ObjectDetectionRuntime
+from fewtune.runtime.segmentation import SegmentationRuntime
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.threads import usable_cores
@@ -21,6 +22,7 @@ _RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "text-classification": TextClassifierRuntime,
     "image-classification": ImageClassifierRuntime,
     "object-detection": ObjectDetectionRuntime,
+    "segmentation": SegmentationRuntime,
 }
 
 
