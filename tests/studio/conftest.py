@@ -66,7 +66,7 @@ def project_of(desk: Desk) -> Project:
 
 
 def ended(look: Any, seconds: float) -> Any:
-    until = time.monotonic() + seconds
+    until, state = time.monotonic() + seconds, None
     while time.monotonic() < until:
         state = look()
         if state["status"] not in ("running", "ordering"):
