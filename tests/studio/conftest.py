@@ -66,13 +66,11 @@ def project_of(desk: Desk) -> Project:
 
 
 def ended(look: Any, seconds: float) -> Any:
-    until, state = time.monotonic() + seconds, None
-    while time.monotonic() < until:
-        state = look()
-        if state["status"] not in ("running", "ordering"):
-            return state
+    until = time.monotonic() + seconds
+    while (state := look())["status"] in ("running", "ordering"):
+        assert time.monotonic() < until, state
         time.sleep(0.2)
-    raise AssertionError(f"still {state}")
+    return state
 
 
 @contextmanager
