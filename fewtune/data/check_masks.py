@@ -85,7 +85,8 @@ def _other_sizes(seen: Sequence[_Seen]) -> Iterator[Finding]:
             "error",
             "mask-of-another-size",
             f"{_masks(len(bad))} have another size than the picture: {_mask_name(bad[0].example)} has "
-            f"{bad[0].mask.width} x {bad[0].mask.height} pixels, and {bad[0].example.place} has {width} x {height}, upright.",
+            f"{bad[0].mask.width} x {bad[0].mask.height} pixels, "
+            f"and {bad[0].example.place} has {width} x {height}, upright.",
             "Draw the mask on the picture as it is seen upright, or scale it without smoothing (nearest neighbour).",
             places_of(some.example for some in bad),
             len(bad),
@@ -128,8 +129,8 @@ def _one_class(seen: Sequence[_Seen], labels: Sequence[str]) -> Iterator[Finding
         "error",
         "one-class",
         f"The masks hold {only}{marked}.",
-        f"Give at least two classes, such as 0 for the background and 1 for what is marked; if {IGNORE} stands for what "
-        "is marked, save it as 1.",
+        f"Give at least two classes, such as 0 for the background and 1 for what is marked; if {IGNORE} stands for "
+        "what is marked, save it as 1.",
     )
 
 

@@ -1,8 +1,8 @@
 """How well masks fit: intersection over union, Dice and the share of right pixels, from counts of each picture.
 
 Everything comes from three counts of each picture and class: pixels that are of the class and were called so, that are
-of it, and that were called so. Summed over the pictures, as often as each counts, they give every metric; pixels of 255 in
-the truth are in none of them.
+of it, and that were called so. Summed over the pictures, as often as each counts, they give every metric; pixels
+of 255 in the truth are in none of them.
 """
 
 from __future__ import annotations

@@ -176,7 +176,9 @@ class SegmentationCandidate(StructuredCandidate):
         answer = time.perf_counter() - started
         every = np.arange(len(pictures))
         batch = np.resize(every, plan.batch_size)
-        objective = self._objective(replace(plan, steps=2, alone=0.0), segmenter, pictures, every, [batch] * 3)
+        objective = self._objective(
+            replace(plan, steps=2, alone=0.0), segmenter, pictures, every, [batch] * (_PROBE_STEPS + 1)
+        )
         objective.train()
         taken = []
         for number in range(_PROBE_STEPS + 1):
