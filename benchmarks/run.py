@@ -31,6 +31,7 @@ import resume
 import scale
 import serve
 import speed
+import suggest
 import trunk
 import views
 
@@ -45,6 +46,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "augmentation": augmentation.measurements,
     "views": views.measurements,
     "speed": speed.measurements,
+    "suggest": suggest.measurements,
     "scale": scale.measurements,
     "peers": peers.measurements,
     "pictures": pictures.measurements,
@@ -62,6 +64,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "augmentation": augmentation.table,
     "views": views.table,
     "speed": speed.table,
+    "suggest": suggest.table,
     "scale": scale.table,
     "peers": peers.table,
     "pictures": pictures.table,

@@ -6,7 +6,7 @@ An installed package that declares, in its own pyproject.toml,
     mine = "my_package:MyTuner"
 
 is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
-`fewtune.tuners` and `fewtune.augmentations`.
+`fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.compress.float16 import Float16Storage
+from fewtune.compress.int8_pictures import PictureInt8
+from fewtune.compress.vocabulary import VocabularyPruning
 from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import (
     Augmentation,
     Backbone,
     ClassifierTask,
+    Compressor,
     Method,
     ModelInfo,
     StructuredTask,
@@ -41,10 +45,12 @@ from fewtune.interfaces import (
 )
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
+from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
+from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
 from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
@@ -60,6 +66,11 @@ _MAY_BE_ZERO = {
     "warmup",
     "weight_decay",
     "dropout",
+    "frozen",
+    "light",
+    "mirror",
+    "upside_down",
+    "turn",
     "alone",
     "dice",
     "stages_rate",
@@ -68,7 +79,7 @@ _MAY_BE_ZERO = {
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    own = (TextClassification(), Segmentation(), ImageClassification())
+    own = (TextClassification(), ObjectDetection(), Segmentation(), ImageClassification())
     return {task.name: task for task in (*own, *_plugins("tasks"))}
 
 
@@ -97,6 +108,12 @@ def augmentations() -> dict[str, type[Augmentation]]:
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
 
 
+def compressors() -> dict[str, Compressor]:
+    """Every way to make a bundle smaller by its name."""
+    built_in = (VocabularyPruning(), PictureInt8(), Float16Storage())
+    return {some.name: some for some in (*built_in, *_plugins("compressors"))}
+
+
 def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
     """Every method that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
@@ -118,7 +135,8 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
-    return [SegmentationHeadTuner(chosen), SegmentationPartialTuner(chosen), SegmentationFullTuner(chosen)]
+    boxes = [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
+    return [*boxes, SegmentationHeadTuner(chosen), SegmentationPartialTuner(chosen), SegmentationFullTuner(chosen)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
