@@ -17,6 +17,7 @@ from fewtune.interfaces import RunContext
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.text_classification import TextClassification
 
 SETTINGS = [
     ("trec6", 8),
@@ -42,7 +43,7 @@ def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Call
 
 
 def _measure(folder: Path, per_class: int, seed: int) -> dict[str, Any]:
-    task = catalog.find_task("auto")
+    task = TextClassification()
     recipe = Recipe(seed=seed)
     dataset = task.read(draw(read_pairs(folder / "train.csv"), per_class, seed), recipe, "fit")
     test = task.read(read_pairs(folder / "test.csv"), recipe, "evaluate")

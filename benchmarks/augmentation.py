@@ -18,6 +18,7 @@ from fewtune.interfaces import RunContext
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.text_classification import TextClassification
 
 SETTINGS = [
     ("trec6", 8),
@@ -54,7 +55,7 @@ def _measure(folder: Path, per_class: int, seed: int, method: str) -> dict[str, 
 
 
 def _fit(folder: Path, per_class: int, seed: int, method: str, policy: str) -> dict[str, float]:
-    task = catalog.find_task("auto")
+    task = TextClassification()
     name = folder.name.removeprefix("text_")
     recipe = Recipe(
         seed=seed,

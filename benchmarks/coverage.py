@@ -19,6 +19,7 @@ from fewtune.interfaces import RunContext
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.text_classification import TextClassification
 
 SETS = ("sst2", "trec6", "chnsenticorp_htl_zh", "thucnews10_zh", "banking10")
 SIZES = (16, 24, 40, 70, 120, 200)
@@ -82,7 +83,7 @@ def _measure(data: Path, name: str, size: int, seed: int) -> dict[str, Any]:
 
 def scores_and_truth(drawn: Pairs, rest: Pairs, seed: int) -> dict[str, Any]:
     """Fit on the drawn texts, score as `fit` does, and score what is delivered on the rest."""
-    task = catalog.find_task("auto")
+    task = TextClassification()
     dataset = task.read(drawn, Recipe(), "fit")
     with tempfile.TemporaryDirectory() as place:
         work = Path(place)

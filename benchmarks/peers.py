@@ -24,6 +24,7 @@ from fewtune.bundle.export import export_bundle
 from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.text_classification import TextClassification
 
 SETS = {
     "trec6": "all-MiniLM-L6-v2",
@@ -63,7 +64,7 @@ def _measure(folder: Path, model: str, seed: int) -> dict[str, Any]:
 
 
 def _ours(pairs: Pairs, test: Pairs, model: str, seed: int) -> dict[str, Any]:
-    task, recipe = catalog.find_task("auto"), Recipe(seed=seed, model=model, method="contrastive")
+    task, recipe = TextClassification(), Recipe(seed=seed, model=model, method="contrastive")
     dataset = task.read(pairs, recipe, "fit")
     with tempfile.TemporaryDirectory() as place:
         run = RunContext(Path(place), seed, usable_cores())

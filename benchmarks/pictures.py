@@ -24,6 +24,7 @@ from fewtune.interfaces import Candidate, RunContext
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.image_classification import ImageClassification
 from fewtune.types import Dataset, FloatArray
 
 # 0: all there are; then there is but one draw.
@@ -47,7 +48,7 @@ def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Call
 
 
 def _measure(folder: Path, per_class: int, seed: int, method: str) -> dict[str, Any]:
-    task, recipe = catalog.find_task("image-classification"), Recipe(seed=seed)
+    task, recipe = ImageClassification(), Recipe(seed=seed)
     pairs = [(str(path), path.parent.name) for path in sorted(folder.glob("train/*/*.jpg"))]
     dataset = task.read(draw(pairs, per_class, seed) if per_class else pairs, recipe, "fit")
     test = task.read(str(folder / "test"), recipe, "evaluate")
@@ -64,7 +65,7 @@ def _answers(method: str, dataset: Dataset, paths: list[str], run: RunContext) -
     """(n, classes) of the test pictures, and the name and settings of what gave them."""
     if method == "plain":
         return _plain(dataset, paths, run), "logistic regression"
-    task, recipe = catalog.find_task("image-classification"), Recipe(method=method, seed=run.seed)
+    task, recipe = ImageClassification(), Recipe(method=method, seed=run.seed)
     candidates: list[Candidate] = []
     for tuner in catalog.find_tuners(recipe, task):
         candidates += tuner.candidates(dataset, recipe)[0]

@@ -22,7 +22,7 @@ from fewtune import catalog
 from fewtune.data.language import main_languages
 from fewtune.errors import RecipeError
 from fewtune.evaluate.learning_curve import LEVEL, MORE_PER_CLASS, forecast_without_points
-from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Task, Trial
+from fewtune.interfaces import Candidate, ClassifierTask, Cost, Fitted, Prior, RunContext, Trial
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, NothingTriedError, climb
 from fewtune.progress import Progress
@@ -139,7 +139,7 @@ def _improved(log_probs: FloatArray, targets: IntArray, ratio: float) -> FloatAr
     return mixed.astype(np.float32)
 
 
-def advise(recipe: Recipe, dataset: Dataset, task: Task, threads: int, progress: Progress) -> Advice:
+def advise(recipe: Recipe, dataset: Dataset, task: ClassifierTask, threads: int, progress: Progress) -> Advice:
     """What to fit on this data, with this machine, within the recipe's budget.
 
     Args:
@@ -209,7 +209,7 @@ def _seconds(climbed: Climb, stage: _Stage) -> float:
 
 
 def _try_what_priors_speak_of(
-    recipe: Recipe, dataset: Dataset, resampling: Resampling, task: Task, stage: _Stage, run: RunContext
+    recipe: Recipe, dataset: Dataset, resampling: Resampling, task: ClassifierTask, stage: _Stage, run: RunContext
 ) -> None:
     """Where only tuned rungs were asked for, what they are compared with is tried all the same; `fit` does not."""
     asked_for = recipe.model_copy(update={"method": "auto", "settings": {}})

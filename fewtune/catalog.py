@@ -28,7 +28,17 @@ from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.errors import RecipeError, nearest
-from fewtune.interfaces import Augmentation, Backbone, ModelInfo, Task, Tuner
+from fewtune.interfaces import (
+    Augmentation,
+    Backbone,
+    ClassifierTask,
+    Method,
+    ModelInfo,
+    StructuredTask,
+    StructuredTuner,
+    Task,
+    Tuner,
+)
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
@@ -75,15 +85,24 @@ def augmentations() -> dict[str, type[Augmentation]]:
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
 
 
-def tuners(recipe: Recipe, task: Task) -> dict[str, Tuner]:
-    """Every tuner that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
+def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
+    """Every method that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
     Raises:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
+    if isinstance(task, StructuredTask):
+        serving = [method for method in (*_structured_tuners(recipe), *_plugins("tuners")) if task.name in method.tasks]
+        return {method.name: method for method in serving}
     single = _picture_tuners(recipe) if task.reads == "pictures" else _text_tuners(recipe)
     single = [tuner for tuner in (*single, *_plugins("tuners")) if task.name in tuner.tasks]
     return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
+
+
+def _structured_tuners(recipe: Recipe) -> list[StructuredTuner]:
+    """Those of tasks whose answers are not classes."""
+    del recipe
+    return []
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
@@ -101,9 +120,11 @@ def _text_tuners(recipe: Recipe) -> list[Tuner]:
     return [*single, PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
 
 
-def stand_ins(recipe: Recipe, task: Task) -> list[Tuner]:
+def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
     """What is delivered where the tuned rungs that were asked for could not be had: the frozen encoder."""
-    return [] if recipe.method in ("auto", HeadTuner.name) else [tuners(recipe, task)[HeadTuner.name]]
+    if recipe.method in ("auto", HeadTuner.name):
+        return []
+    return [method for method in (methods(recipe, task)[HeadTuner.name],) if isinstance(method, Tuner)]
 
 
 def models() -> list[ModelInfo]:
@@ -167,13 +188,13 @@ def find_encoder(name: str) -> TextEncoder:
     return encoder_from(name)
 
 
-def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
-    """The tuners that the recipe's method names: all that serve the task with "auto".
+def find_methods(recipe: Recipe, task: Task) -> list[Method]:
+    """The methods that the recipe's method names: all that serve the task with "auto".
 
     Raises:
         RecipeError: there is no such method or augmentation, or a setting is not one of the method's own.
     """
-    known = tuners(recipe, task)
+    known = methods(recipe, task)
     if recipe.method != "auto" and recipe.method not in known:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
@@ -202,6 +223,11 @@ def find_tuners(recipe: Recipe, task: Task) -> list[Tuner]:
         if value == 0 and name not in _MAY_BE_ZERO:
             raise RecipeError(f"{name} cannot be 0.", where="--set", how=allowed[name])
     return chosen
+
+
+def find_tuners(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
+    """`find_methods` for a task whose answers are classes."""
+    return [method for method in find_methods(recipe, task) if isinstance(method, Tuner)]
 
 
 def _plugins(group: str) -> list:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
@@ -18,6 +21,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fewtune.interfaces import StructuredTask
+    from fewtune.model import Model
     from fewtune.recipe import Recipe
     from fewtune.types import Answer
 
@@ -125,29 +130,88 @@ def predict(
 ) -> None:
     """Predict: the input's columns plus prediction and confidence."""
     with _reporting(as_json) as console:
-        from fewtune.bundle.write import write_atomically
-        from fewtune.data.write import table_form
+        from fewtune import catalog
+        from fewtune.interfaces import StructuredTask
         from fewtune.model import load
-        from fewtune.terminal import TerminalProgress
 
-        form = table_form(out)
         model = load(bundle)
-        inputs = model.read_inputs(source, text=text or "")
-        for note in inputs.notes:
-            console.print(note, style="dim", highlight=False, markup=False)
-        answers = model.answer(inputs.values, max_error=max_error, coverage=sets, progress=TerminalProgress(console))
-        added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
-        if as_json:
-            _print_json({"predictions": added})
-        # Without rows too, the columns are named.
-        names = list(added[0]) if added else ["prediction", "confidence"]
-        rows = [(*row, *columns.values()) for row, columns in zip(inputs.table.rows, added, strict=True)]
-        written = form([*inputs.table.columns, *names], rows)
-        if out is not None:
-            write_atomically(out, written.encode())
-            console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
-        elif not as_json:
-            sys.stdout.write(written)
+        task = catalog.find_task(model.task)
+        if isinstance(task, StructuredTask):
+            if max_error is not None or sets is not None:
+                _refuse_class_options(model.task)
+            _predict_structured(task, model, source, out, text, console, as_json)
+        else:
+            _predict_classes(model, source, out, text, (max_error, sets), console, as_json)
+
+
+def _refuse_class_options(task: str) -> NoReturn:
+    from fewtune.errors import RecipeError
+
+    raise RecipeError(
+        f"--max-error and --sets are for classes, and this bundle is for {task}.",
+        where="command line",
+        how="Leave them out.",
+    )
+
+
+def _predict_structured(
+    task: StructuredTask,
+    model: Model,
+    source: str,
+    out: Path | None,
+    text: str | None,
+    console: Console,
+    as_json: bool,
+) -> None:
+    from fewtune.terminal import TerminalProgress
+
+    inputs = model.read_inputs(source, text=text or "")
+    for note in inputs.notes:
+        console.print(note, style="dim", highlight=False, markup=False)
+    answers = model.predict(inputs.values, progress=TerminalProgress(console))
+    if as_json:
+        _print_json({"predictions": [task.answer_as_json(answer, model.labels) for answer in answers]})
+        if out is None:
+            return
+    written = task.write_answers(inputs, answers, model.labels, out)
+    if out is not None:
+        console.print(written, highlight=False, markup=False)
+    else:
+        sys.stdout.write(written)
+
+
+def _predict_classes(
+    model: Model,
+    source: str,
+    out: Path | None,
+    text: str | None,
+    rules: tuple[float | None, float | None],
+    console: Console,
+    as_json: bool,
+) -> None:
+    """Write the input's columns and the answers'; `rules` are --max-error and --sets."""
+    from fewtune.bundle.write import write_atomically
+    from fewtune.data.write import table_form
+    from fewtune.terminal import TerminalProgress
+
+    form = table_form(out)
+    max_error, sets = rules
+    inputs = model.read_inputs(source, text=text or "")
+    for note in inputs.notes:
+        console.print(note, style="dim", highlight=False, markup=False)
+    answers = model.answer(inputs.values, max_error=max_error, coverage=sets, progress=TerminalProgress(console))
+    added = [_answer_columns(answer, max_error is not None, sets is not None) for answer in answers]
+    if as_json:
+        _print_json({"predictions": added})
+    # Without rows too, the columns are named.
+    names = list(added[0]) if added else ["prediction", "confidence"]
+    rows = [(*row, *columns.values()) for row, columns in zip(inputs.table.rows, added, strict=True)]
+    written = form([*inputs.table.columns, *names], rows)
+    if out is not None:
+        write_atomically(out, written.encode())
+        console.print(f"Wrote {len(answers)} predictions to {out}", highlight=False, markup=False)
+    elif not as_json:
+        sys.stdout.write(written)
 
 
 @app.command()
@@ -162,7 +226,7 @@ def evaluate(
     with _reporting(as_json) as console:
         from fewtune.bundle.manifest import scores_as_json
         from fewtune.model import load
-        from fewtune.terminal import TerminalProgress, in_words, noun_of, show_scores
+        from fewtune.terminal import TerminalProgress, in_words, show_scores
 
         model = load(bundle)
         evaluation = model.evaluate(data, text=text or "", label=label or "", progress=TerminalProgress(console))
@@ -172,9 +236,8 @@ def evaluate(
         for note in evaluation.notes:
             console.print(note, style="dim", highlight=False, markup=False)
         show_scores(console, evaluation.scores)
-        console.print(
-            f"\n{in_words(evaluation.scores['accuracy'], noun_of(model.task))}", style="bold", highlight=False
-        )
+        words = in_words(evaluation.scores, model.manifest.primary_metric, model.task)
+        console.print(f"\n{words}", style="bold", highlight=False, markup=False)
 
 
 @app.command()
@@ -459,22 +522,43 @@ def _reporting(as_json: bool, *, on_interrupt: str = "") -> Iterator[Console]:
     from fewtune.errors import FewtuneError, InternalError
 
     console = Console(stderr=True)
+    interrupts: list[int] = []
     try:
-        yield console
-    except FewtuneError as error:
-        _show_error(error, as_json)
-        raise typer.Exit(error.exit_status) from None
-    except KeyboardInterrupt:
-        interrupted = InternalError("Interrupted.", how=on_interrupt)
-        _show_error(interrupted, as_json)
-        raise typer.Exit(130) from None
+        with _noted_interrupts(interrupts):
+            yield console
     except BrokenPipeError:
         # Whoever read our output has seen enough; what Python still holds back has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(0) from None
-    except Exception as error:
+    except (KeyboardInterrupt, Exception) as error:
+        # A library may turn Ctrl-C into an error of its own, so what was pressed counts, not what arrived.
+        if interrupts or isinstance(error, KeyboardInterrupt):
+            _show_error(InternalError("Interrupted.", how=on_interrupt), as_json)
+            raise typer.Exit(130) from None
+        if isinstance(error, FewtuneError):
+            _show_error(error, as_json)
+            raise typer.Exit(error.exit_status) from None
         _show_error(_our_fault(error), as_json)
         raise typer.Exit(1) from None
+
+
+@contextmanager
+def _noted_interrupts(interrupts: list[int]) -> Iterator[None]:
+    """Append to `interrupts` at each Ctrl-C, which raises KeyboardInterrupt as ever."""
+    former = signal.getsignal(signal.SIGINT)
+    if former is not signal.default_int_handler or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def note_and_raise(number: int, frame: FrameType | None) -> None:
+        interrupts.append(number)
+        signal.default_int_handler(number, frame)
+
+    signal.signal(signal.SIGINT, note_and_raise)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _our_fault(error: Exception) -> Any:

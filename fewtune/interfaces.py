@@ -1,6 +1,6 @@
 """The things one can add to fewtune. Each is one new file and one line in `catalog.py`.
 
-Task          what is learnt: how its data is read, checked, split, scored
+Task          what is learnt: how its data is read, checked, split, scored; its answers are classes or structured
 Backbone      a pretrained model that can be used here
 Tuner         a way to learn from few labels; offers candidates, the rungs of the ladder
 Augmentation  a way to say the same a little differently
@@ -25,6 +25,7 @@ from fewtune.progress import Progress, SilentProgress
 from fewtune.types import (
     AnswerRules,
     Dataset,
+    Example,
     Finding,
     FloatArray,
     Graph,
@@ -142,7 +143,7 @@ class Fitted:
         contracts: one for each of the graphs.
         assets: file name to content: tokenizer.json or preprocess.json.
         backbone: what the model card says of the pretrained part.
-        reference: log probabilities (n, k) that the tuner itself gives for inputs; the bundle must agree.
+        reference: what the tuner itself answers to inputs, log probabilities (n, k) or a list; the bundle must agree.
         seconds: what the tuning took.
         class_means: (k, width) mean features of the classes; None where the model has no features.
     """
@@ -151,7 +152,7 @@ class Fitted:
     contracts: tuple[Graph, ...]
     assets: Mapping[str, bytes]
     backbone: Mapping[str, Any]
-    reference: Callable[[Sequence[Any]], FloatArray]
+    reference: Callable[[Sequence[Any]], Any]
     seconds: float
     class_means: FloatArray | None = None
 
@@ -223,8 +224,8 @@ class Candidate(ABC):
         """
 
 
-class Tuner(ABC):
-    """A way to learn from few labels.
+class Method(ABC):
+    """What `--method` names.
 
     Attributes:
         name: what `--method` takes.
@@ -236,8 +237,77 @@ class Tuner(ABC):
     tasks: ClassVar[tuple[str, ...]]
     settings: ClassVar[Mapping[str, str]]
 
+
+class Tuner(Method):
+    """A way to learn classes from few labels."""
+
     @abstractmethod
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
+        """The rungs that this tuner offers for this data, and those that it cannot offer, with the reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class StructuredTrial:
+    """One choice of hyper-parameters, with what it answered on the folds.
+
+    Attributes:
+        settings: the hyper-parameters.
+        answers: (n,) out of fold; None where an example was not validated.
+    """
+
+    settings: Mapping[str, Any]
+    answers: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one fit will do.
+
+    Attributes:
+        settings: every hyper-parameter, resolved, so that the same is done again from them alone.
+        seconds: what one fit is foreseen to take.
+    """
+
+    settings: Mapping[str, Any]
+    seconds: float
+
+
+class StructuredCandidate(ABC):
+    """One rung for a task whose answers are not classes.
+
+    Attributes:
+        name: of the rung, e.g. "full:efficientnet-lite0".
+        method, model: the tuner's name, and the backbone's.
+    """
+
+    name: str
+    method: str
+    model: str
+
+    @abstractmethod
+    def plan(self, dataset: Dataset, seconds: float, run: RunContext) -> Plan:
+        """What one fit within so many seconds would do: a few steps are timed. Asked once a run.
+
+        Raises:
+            TuningError: it cannot be had, or not in that time.
+        """
+
+    @abstractmethod
+    def cross_fit(
+        self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
+    ) -> tuple[StructuredTrial, ...]:
+        """Fit on every fold as planned. Raises TuningError where it cannot be had."""
+
+    @abstractmethod
+    def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
+        """Fit on all of the data. Raises TuningError where it cannot be had."""
+
+
+class StructuredTuner(Method):
+    """A way to learn from few examples what is not a class: boxes, masks, translations."""
+
+    @abstractmethod
+    def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[StructuredCandidate], list[LeftOut]]:
         """The rungs that this tuner offers for this data, and those that it cannot offer, with the reason."""
 
 
@@ -299,6 +369,14 @@ class Task(ABC):
         """(n,) group indices: examples of one group count as one."""
 
     @abstractmethod
+    def counts(self, dataset: Dataset) -> dict[str, int]:
+        """Label to how often it is in the data; empty where the task has no labels."""
+
+
+class ClassifierTask(Task):
+    """A task whose answers are log probabilities of classes."""
+
+    @abstractmethod
     def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
         """(n,) what outputs are compared with; raises DataError for a label that is not among `labels`."""
 
@@ -334,6 +412,71 @@ class Task(ABC):
     def suspects(self, dataset: Dataset, trial: Trial, fitted: Fitted, run: RunContext) -> tuple[Suspect, ...] | None:
         """Examples whose label looks wrong after the winner's out-of-fold answers; None: they are not looked for."""
         del dataset, trial, fitted, run
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Metrics of the same answers under several weightings of the examples; NaN where one is not defined.
+
+    Attributes:
+        metrics: name to (draws,) values.
+        per_class: label to name to (draws,) values.
+    """
+
+    metrics: Mapping[str, FloatArray]
+    per_class: Mapping[str, Mapping[str, FloatArray]] = field(default_factory=dict)
+
+
+class StructuredTask(Task):
+    """A task whose answers are not classes: boxes, masks, translations.
+
+    Attributes:
+        parity_tolerance: by how much the bundle's answers may differ from the tuner's, as `gap` measures it.
+        full_scale: of the metrics whose best value is not 1.
+    """
+
+    parity_tolerance: ClassVar[float]
+    full_scale: ClassVar[Mapping[str, float]] = {}
+
+    @abstractmethod
+    def measure(
+        self, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[Any], weights: FloatArray
+    ) -> Measured:
+        """Metrics of answers to all of the examples.
+
+        Args:
+            dataset: n labelled examples.
+            labels: the model's labels.
+            answers: (n,) what it answered.
+            weights: (draws, n) how often each example counts: numbers of at least 0, about 1 in the mean. A row of
+                ones gives the plain value.
+
+        Raises:
+            DataError: an example has a label that is not among `labels`.
+        """
+
+    @abstractmethod
+    def gap(self, first: Any, second: Any) -> float:
+        """How far two answers to one input are apart; 0: they are the same."""
+
+    @abstractmethod
+    def answer_as_json(self, answer: Any, labels: tuple[str, ...]) -> Any:
+        """An answer as `predict --json` prints it."""
+
+    @abstractmethod
+    def target_as_json(self, example: Example, labels: tuple[str, ...]) -> Any:
+        """What an example's answer should be, in the same form."""
+
+    @abstractmethod
+    def write_answers(self, inputs: Inputs, answers: Sequence[Any], labels: tuple[str, ...], out: Path | None) -> str:
+        """What `predict` delivers: written at `out`, or with None returned for standard output.
+
+        Returns:
+            What is printed: the answers themselves, or where they were written.
+
+        Raises:
+            OutputError: the place cannot be written to, or is of a kind that does not hold these answers.
+        """
 
 
 class Augmentation(ABC):

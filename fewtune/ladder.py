@@ -21,7 +21,7 @@ import numpy as np
 from fewtune.evaluate.calibration import cross_calibrated, out_of_fold_temperature, rescaled
 from fewtune.evaluate.metrics import Outcome
 from fewtune.evaluate.selection import Choice, Contender, choose, compare, selection_optimism
-from fewtune.interfaces import Candidate, Cost, Prior, RunContext, Task, Trial, TuningError
+from fewtune.interfaces import Candidate, ClassifierTask, Cost, Prior, RunContext, Trial, TuningError
 from fewtune.tune.blend import BlendCandidate, Member
 from fewtune.types import Comparison, Dataset, FloatArray, IntArray, LeftOut, Resampling, Rung
 
@@ -131,7 +131,7 @@ def climb(
     candidates: Sequence[Candidate],
     dataset: Dataset,
     resampling: Resampling,
-    task: Task,
+    task: ClassifierTask,
     run: RunContext,
     *,
     temperature: float | None = None,
@@ -343,7 +343,7 @@ def _calibrated(tried: _Tried, chosen: int, targets: IntArray, run: RunContext, 
     return replace(trial, log_probs=cross_calibrated(plain, targets, tried.resampling.groups, generator))
 
 
-def _rung(tried: _Tried, trial: Trial, expected: float, dataset: Dataset, task: Task) -> Rung:
+def _rung(tried: _Tried, trial: Trial, expected: float, dataset: Dataset, task: ClassifierTask) -> Rung:
     groups = tried.resampling.groups
     how = f"out of fold: {tried.resampling.name}"
     return Rung(

@@ -16,10 +16,12 @@ from fewtune import catalog, pipeline
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
-from fewtune.interfaces import Inputs
+from fewtune.errors import RecipeError
+from fewtune.evaluate.structured import structured_scores
+from fewtune.interfaces import ClassifierTask, Inputs, StructuredTask
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
-from fewtune.runtime import open_runtime
+from fewtune.runtime import Runtime, open_runtime
 from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.types import Answer, FitResult, FloatArray, Scores
@@ -55,9 +57,15 @@ class Model:
         self._temporary: tempfile.TemporaryDirectory[str] | None = None
 
     @cached_property
-    def _runtime(self) -> ClassifierRuntime:
+    def _runtime(self) -> Runtime:
         """The graphs, opened at the first prediction."""
         return open_runtime(self.bundle, self.manifest, threads=self._threads)
+
+    @property
+    def _classifier(self) -> ClassifierRuntime:
+        if isinstance(self._runtime, ClassifierRuntime):
+            return self._runtime
+        raise RecipeError(f"A bundle for {self.task} has no probabilities of classes.", where=str(self.bundle))
 
     def __repr__(self) -> str:
         """Task, method and place."""
@@ -78,9 +86,22 @@ class Model:
         """What the fit estimated the model to be worth on new data."""
         return scores_from_json(self.manifest.scores)
 
-    def predict(self, inputs: Sequence[Any]) -> list[str]:
-        """The likeliest label of each input."""
-        return [self.labels[i] for i in self.predict_proba(inputs).argmax(axis=1)]
+    def predict(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> list[Any]:
+        """The answer to each input: its likeliest label; or its boxes, its mask, its translation.
+
+        Args:
+            inputs: n texts; or n pictures, as paths or opened by Pillow.
+            progress: where progress is shown.
+
+        Raises:
+            TypeError: `inputs` is one input instead of a list, or holds something else than the model reads.
+            DataError: a picture cannot be read.
+        """
+        if isinstance(self._runtime, ClassifierRuntime):
+            return [self.labels[i] for i in self.predict_proba(inputs, progress=progress).argmax(axis=1)]
+        checked = self._runtime.checked(inputs)
+        with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
+            return self._runtime.answers(checked, step=step)
 
     def predict_proba(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> FloatArray:
         """Probabilities.
@@ -95,10 +116,11 @@ class Model:
         Raises:
             TypeError: `inputs` is one input instead of a list, or holds something else than the model reads.
             DataError: a picture cannot be read.
+            RecipeError: the bundle does not sort into classes.
         """
-        checked = self._runtime.checked(inputs)
+        checked = self._classifier.checked(inputs)
         with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
-            return np.exp(self._runtime.log_probs(checked, step=step))
+            return np.exp(self._classifier.log_probs(checked, step=step))
 
     def read_inputs(self, source: Any, *, text: str = "") -> Inputs:
         """Read what is to be predicted from a file, a folder or a glob; `text` names a column.
@@ -128,11 +150,12 @@ class Model:
 
         Raises:
             TypeError: as for `predict_proba`.
-            RecipeError: the bundle promises no such share of errors, or the coverage is not between 0 and 1.
+            RecipeError: the bundle does not sort into classes, promises no such share of errors, or the coverage is
+                not between 0 and 1.
         """
-        checked = self._runtime.checked(inputs)
+        checked = self._classifier.checked(inputs)
         with (progress or SilentProgress()).step("Predict", total=len(checked)) as step:
-            log_probs, features = self._runtime.log_probs_and_features(checked, step=step)
+            log_probs, features = self._classifier.log_probs_and_features(checked, step=step)
         means = None if max_error is None else read_class_means(self.bundle, self.manifest)
         return answers(self.manifest, np.exp(log_probs), features, means, max_error=max_error, coverage=coverage)
 
@@ -149,13 +172,16 @@ class Model:
         """
         task = catalog.find_task(self.task)
         dataset = task.read(data, Recipe(text=text, label=label), "evaluate")
-        task.targets(dataset, self.labels)
         inputs = [example.input for example in dataset]
+        groups, how = task.groups(dataset), f"on {len(dataset)} examples ({dataset.source})"
+        if isinstance(task, StructuredTask):
+            answers = self.predict(inputs, progress=progress)
+            return Evaluation(structured_scores(task, dataset, self.labels, answers, groups, how=how), dataset.notes)
+        assert isinstance(task, ClassifierTask)
+        task.targets(dataset, self.labels)
         with (progress or SilentProgress()).step("Predict", total=len(inputs)) as step:
-            log_probs = self._runtime.log_probs(inputs, step=step)
-        how = f"on {len(dataset)} examples ({dataset.source})"
-        scores = task.score(dataset, self.labels, log_probs, task.groups(dataset), how=how)
-        return Evaluation(scores, dataset.notes)
+            log_probs = self._classifier.log_probs(inputs, step=step)
+        return Evaluation(task.score(dataset, self.labels, log_probs, groups, how=how), dataset.notes)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Copy the bundle.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -99,9 +100,12 @@ def show_fit(console: Console, result: FitResult) -> None:
     console.print(_rungs(result))
     for left_out in result.left_out:
         console.print(f"[dim]not tried: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
-    accuracy = result.scores["accuracy"]
-    console.print(f"\n[bold]{escape(in_words(accuracy, noun_of(result.task)))}[/]", highlight=False)
-    console.print(f"[dim]Accuracy {escape(result.scores.how)}.[/]", highlight=False)
+    console.print(f"\n[bold]{escape(in_words(result.scores, result.primary_metric, result.task))}[/]", highlight=False)
+    name = result.primary_metric
+    console.print(f"[dim]{name.capitalize()} {escape(result.scores.how)}.[/]", highlight=False)
+    gain = result.scores.gain_over_baseline
+    if gain is not None and name != "accuracy":
+        console.print(f"{gain.value:+.3g} over the untouched model ({_ends(gain, '{:+.3g}')}).", highlight=False)
     if result.learning_curve is not None:
         console.print(escape(result.learning_curve.words), highlight=False)
     for threshold in result.answer_rules.thresholds:
@@ -130,28 +134,35 @@ def show_scores(console: Console, scores: Scores) -> None:
     for name, score in scores.metrics.items():
         table.add_row(name, f"{score.value:.3f}", _ends(score, "{:.3f}"))
     console.print(table)
-    classes = Table("class", "examples", "precision", "recall", "F1", box=None, header_style="dim")
+    if scores.per_class:
+        console.print(_classes(scores))
+
+
+def _classes(scores: Scores) -> Table:
+    keys = list(next(iter(scores.per_class.values())))
+    classes = Table("class", "examples", *(key.upper() if key == "f1" else key for key in keys), box=None)
+    classes.header_style = "dim"
     for label, metrics in scores.per_class.items():
-        values = [
-            f"{metrics[name].value:.2f} ({_ends(metrics[name], '{:.2f}')})" for name in ("precision", "recall", "f1")
-        ]
-        classes.add_row(escape(label), str(scores.support[label]), *values)
-    console.print(classes)
+        values = [f"{metrics[name].value:.2f} ({_ends(metrics[name], '{:.2f}')})" for name in keys]
+        classes.add_row(escape(label), str(scores.support.get(label, 0)), *values)
+    return classes
 
 
 def noun_of(task: str) -> str:
     """What a task's inputs are called."""
-    return "pictures" if task.startswith("image") else "texts"
+    return "pictures" if task.startswith("image") or task in ("detection", "segmentation") else "texts"
 
 
-def in_words(accuracy: Score, noun: str = "texts") -> str:
-    """Accuracy as a person would say it: so many of 100, between so many and so many."""
-    text = f"About {100 * accuracy.value:.0f} of 100 new {noun} right"
-    if accuracy.low is None or accuracy.high is None:
-        return f"{text}."
-    return (
-        f"{text}; with {accuracy.level:.0%} confidence between {100 * accuracy.low:.0f} and {100 * accuracy.high:.0f}."
-    )
+def in_words(scores: Scores, metric: str, task: str) -> str:
+    """The score that counts as a person would say it: so many of 100, between so many and so many."""
+    score = scores[metric]
+    form = "{:.1f}" if metric in ("chrf", "bleu") else "{:.3f}"
+    text = f"{metric} {form.format(score.value)} on new {noun_of(task)}"
+    ends = "" if score.low is None or score.high is None else f"{form.format(score.low)} and {form.format(score.high)}"
+    if metric == "accuracy":
+        text = f"About {100 * score.value:.0f} of 100 new {noun_of(task)} right"
+        ends = ends and f"{100 * (score.low or 0):.0f} and {100 * (score.high or 0):.0f}"
+    return f"{text}; with {score.level:.0%} confidence between {ends}." if ends else f"{text}."
 
 
 def show_advice(console: Console, advice: Advice, data: str) -> None:
@@ -180,23 +191,30 @@ def show_advice(console: Console, advice: Advice, data: str) -> None:
 
 def _rungs(result: FitResult) -> Table:
     """A line a rung, the taken one marked; no wider than a terminal of 80 columns."""
-    table = Table("  candidate", "accuracy (95 %)", "log loss", "s (foreseen)", box=None, header_style="dim")
+    by_loss = any(math.isfinite(rung.expected_log_loss) for rung in result.rungs)
+    heads = [f"{result.primary_metric} (95 %)", *(["log loss"] if by_loss else []), "s (foreseen)"]
+    table = Table("  candidate", *heads, box=None, header_style="dim")
     for column in table.columns[1:]:
         column.no_wrap = True
     for rung in result.rungs:
         taken = rung.tune_seconds is not None
-        table.add_row(*_rung_cells(rung, "→" if taken else " "), style="bold" if taken else "")
+        cells = _rung_cells(rung, result.primary_metric, by_loss, "→" if taken else " ")
+        table.add_row(*cells, style="bold" if taken else "")
     return table
 
 
-def _rung_cells(rung: Rung, mark: str) -> tuple[str, ...]:
-    accuracy = rung.scores["accuracy"]
+def _rung_cells(rung: Rung, metric: str, by_loss: bool, mark: str) -> tuple[str, ...]:
+    score = rung.scores[metric]
     foreseen = "" if rung.predicted_seconds is None else f" ({rung.predicted_seconds:.1f})"
-    # A blend's two members stand below each other.
+    if metric == "accuracy":
+        value = f"{100 * score.value:.1f} % ({_ends(score, '{:.0%}').replace('%', '')})"
+    else:
+        value = f"{score.value:.3g} ({_ends(score, '{:.3g}')})"
     return (
+        # A blend's two members stand below each other.
         f"{mark} {escape(rung.name)}".replace(" + ", "\n    + "),
-        f"{100 * accuracy.value:.1f} % ({_ends(accuracy, '{:.0%}').replace('%', '')})",
-        f"{rung.expected_log_loss:.3f}",
+        value,
+        *([f"{rung.expected_log_loss:.3f}"] if by_loss else []),
         f"{rung.seconds:.1f}{foreseen}",
     )
 

@@ -11,8 +11,10 @@ import time
 from pathlib import Path
 
 import pytest
+import typer
 
 import fewtune
+from fewtune.cli import _reporting
 from tests.conftest import needs_encoder
 
 
@@ -202,7 +204,35 @@ def test_ctrl_c_exits_130_and_leaves_no_half_bundle(tmp_path: Path) -> None:
     time.sleep(1)
     process.send_signal(signal.SIGINT)
     stdout, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, stdout + stderr
     assert "--resume" in json.loads(stdout)["error"]["how"]
     assert "Traceback" not in stderr
     assert not (tmp_path / "many.fewtune").exists()
+
+
+@pytest.mark.parametrize("became", [KeyboardInterrupt, ImportError, SystemError])
+def test_ctrl_c_is_an_interrupt_whatever_a_library_makes_of_it(
+    became: type[BaseException], capsys: pytest.CaptureFixture[str]
+) -> None:
+    def a_library() -> None:
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise became("of a library") from None
+
+    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(typer.Exit) as caught, _reporting(True, on_interrupt="Again."):
+            a_library()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert caught.value.exit_code == 130
+    assert json.loads(capsys.readouterr().out)["error"]["how"] == "Again."
+
+
+def test_an_error_without_ctrl_c_is_our_fault() -> None:
+    with pytest.raises(typer.Exit) as caught, _reporting(True):
+        raise ImportError("of a library")
+    assert caught.value.exit_code == 1

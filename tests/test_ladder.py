@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fewtune import catalog
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, TuningError
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, climb
 from fewtune.recipe import Recipe
+from fewtune.tasks.text_classification import TextClassification
 from fewtune.types import Dataset, Resampling
 
-TASK = catalog.find_task("auto")
+TASK = TextClassification()
 PAIRS = [(f"text number {i} {'good' * (i % 2)}", "ab"[i % 2]) for i in range(60)]
 
 

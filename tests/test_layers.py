@@ -31,6 +31,7 @@ ORDER = [
     "tasks",
     "catalog",
     "ladder",
+    "learn",
     "advise",
     "report",
     "pipeline",

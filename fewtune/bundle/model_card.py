@@ -16,8 +16,27 @@ _METRIC_NAMES = {
     "f1_weighted": "F1 (weighted)",
     "log_loss": "Log loss",
     "ece": "Calibration error",
+    "map": "mAP at IoU 0.5 to 0.95",
+    "map_50": "mAP at IoU 0.5",
+    "miou": "Mean IoU",
+    "dice": "Dice",
+    "pixel_accuracy": "Pixel accuracy",
+    "chrf": "chrF",
+    "bleu": "BLEU",
+    "exact_match": "Exact match",
+    "placeholders_kept": "Placeholders kept",
 }
-_SHARES = {"accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"}
+# What a model does whose answers are not classes.
+_DOES = {
+    "detection": "Finds things in pictures and says where they are",
+    "segmentation": "Says of every pixel of a picture what it belongs to",
+    "translation": "Translates",
+}
+_SHARES = {
+    *("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"),
+    *("map", "map_50", "miou", "dice", "pixel_accuracy", "exact_match", "placeholders_kept"),
+}
+_CLASS_METRIC_NAMES = {"precision": "precision", "recall": "recall", "f1": "F1", "ap": "AP", "iou": "IoU"}
 _NO_METRICS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
 _MOST_CLASSES = 50
 _MOST_NAMED = 20
@@ -92,7 +111,10 @@ def model_card(manifest: Manifest, name: str) -> str:
         manifest: all but the card's own entry.
         name: of the bundle.
     """
-    run = _run_pictures(manifest) if _noun(manifest) == "pictures" else _run_texts(manifest)
+    if not _sorts(manifest):
+        run = _run_structured(manifest)
+    else:
+        run = _run_pictures(manifest) if _noun(manifest) == "pictures" else _run_texts(manifest)
     return _card(manifest, name, run, _files(manifest))
 
 
@@ -114,8 +136,23 @@ def _run_pictures(manifest: Manifest) -> list[str]:
     return run + alone
 
 
+def _run_structured(manifest: Manifest) -> list[str]:
+    given = "photos/" if _noun(manifest) == "pictures" else "texts.csv"
+    one = "photos/new.jpg" if _noun(manifest) == "pictures" else "Write a text here."
+    return [
+        f"```bash\nfewtune predict . {given}\n```",
+        f'```python\nimport fewtune\n\nfewtune.load(".").predict(["{one}"])\n```',
+    ]
+
+
+def _sorts(manifest: Manifest) -> bool:
+    """Whether its answers are classes."""
+    return manifest.task.endswith("classification")
+
+
 def _noun(manifest: Manifest) -> str:
-    return "pictures" if manifest.task.startswith("image") else "texts"
+    of_pictures = manifest.task.startswith("image") or manifest.task in ("detection", "segmentation")
+    return "pictures" if of_pictures else "texts"
 
 
 def sentence_transformers_card(manifest: Manifest, name: str) -> str:
@@ -172,6 +209,10 @@ def _what(manifest: Manifest) -> str:
     base = (
         f", on the pretrained {network} {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
     )
+    if not _sorts(manifest):
+        kinds = f": {labels}" if labels else ""
+        does = _DOES.get(manifest.task, f"Made for {escape(manifest.task)}")
+        return f"{does}{kinds}. Method: {escape(manifest.method)}{base}."
     sorts = f"Sorts {_noun(manifest)} into {len(manifest.labels)} classes ({labels})."
     return f"{sorts} Method: {escape(manifest.method)}{base}."
 
@@ -201,21 +242,29 @@ def _per_class_table(manifest: Manifest) -> str:
     per_class, trained = manifest.scores["per_class"], manifest.data["per_class"]
     if not per_class or len(manifest.labels) > _MOST_CLASSES:
         return ""
-    rows = ["| class | trained on | scored on | precision | recall | F1 |", "|---|---|---|---|---|---|"]
+    keys = list(next(iter(per_class.values())))
+    heads = ["class", "trained on", "scored on", *(_CLASS_METRIC_NAMES.get(key, key) for key in keys)]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
     for label in manifest.labels:
-        scores, counts = per_class[label], (trained.get(label, 0), manifest.scores["support"][label])
-        cells = [escape(label), *map(str, counts), *(_with_ends(scores[key]) for key in ("precision", "recall", "f1"))]
+        if label not in per_class:
+            continue
+        scores, counts = per_class[label], (trained.get(label, 0), manifest.scores["support"].get(label, 0))
+        cells = [escape(label), *map(str, counts), *(_with_ends(scores[key]) for key in keys)]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _origin(manifest: Manifest) -> str:
     data, machine = manifest.data, manifest.machine
+    metric = _METRIC_NAMES.get(manifest.primary_metric, manifest.primary_metric)
+    rule = "the least expected log loss" if _sorts(manifest) else f"the best {metric}"
+    chosen = f"The candidates were compared by {escape(manifest.resampling)}; {rule} was taken. "
+    if len(manifest.rungs) == 1:
+        chosen = f"One candidate was tried ({escape(manifest.resampling)}). "
     return (
         f"From {data['examples']} labelled examples ({escape(data['name'])}), in {manifest.seconds:.1f} s and "
         f"{manifest.peak_memory_mb:.0f} MB on {escape(machine['processor'])} with {_threads(machine['threads'])}. "
-        f"The candidates were compared by {escape(manifest.resampling)}; the least expected log loss was taken. "
-        "`recipe.toml` makes the same model again from the same data."
+        f"{chosen}`recipe.toml` makes the same model again from the same data."
     )
 
 
@@ -225,25 +274,23 @@ def _threads(count: int) -> str:
 
 def _rungs_table(manifest: Manifest) -> str:
     metric = manifest.primary_metric
-    rows = [
-        f"| candidate | {_METRIC_NAMES.get(metric, metric)} | expected log loss | seconds | |",
-        "|---|---|---|---|---|",
-    ]
+    by_loss = any(rung["expected_log_loss"] is not None for rung in manifest.rungs)
+    heads = ["candidate", _METRIC_NAMES.get(metric, metric), *(["expected log loss"] if by_loss else []), "seconds", ""]
+    rows = [f"| {' | '.join(heads)} |", "|---" * len(heads) + "|"]
+    form = _percent if metric in _SHARES else _plain
     for rung in manifest.rungs:
-        taken = "taken" if rung.get("tune_seconds") is not None else ""
-        score, loss = rung["scores"][metric], _plain(rung["expected_log_loss"])
-        form = _percent if metric in _SHARES else _plain
-        rows.append(
-            f"| {escape(rung['name'])} | {_with_ends(score, form)} | {loss} | {rung['seconds']:.1f} | {taken} |"
-        )
+        cells = [escape(rung["name"]), _with_ends(rung["scores"][metric], form)]
+        cells += [_plain(rung["expected_log_loss"])] if by_loss else []
+        cells += [f"{rung['seconds']:.1f}", "taken" if rung.get("tune_seconds") is not None else ""]
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def _limits(manifest: Manifest) -> str:
     tokens, noun = manifest.backbone.get("max_tokens"), _noun(manifest)
+    always = "It answers with one of its classes" if _sorts(manifest) else "It answers"
     lines = [
-        f"- It answers with one of its classes whatever it is given; {noun} of another kind get an answer too."
-        + _marked(manifest),
+        f"- {always} whatever it is given; {noun} of another kind get an answer too." + _marked(manifest),
         f"- The scores hold for {noun} that come from where the training data came from.",
     ]
     if tokens:

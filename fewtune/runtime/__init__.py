@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from fewtune.bundle.manifest import Manifest
@@ -9,16 +10,19 @@ from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.image_classification import ImageClassifierRuntime
+from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.threads import usable_cores
 
-_RUNTIMES: dict[str, type[ClassifierRuntime]] = {
+Runtime = ClassifierRuntime | StructuredRuntime
+
+_RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "text-classification": TextClassifierRuntime,
     "image-classification": ImageClassifierRuntime,
 }
 
 
-def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, ClassifierRuntime]:
+def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, Runtime]:
     """Open a bundle for predictions.
 
     Args:
@@ -33,7 +37,19 @@ def open_bundle(folder: Path, *, threads: int = 0) -> tuple[Manifest, Classifier
     return manifest, open_runtime(folder, manifest, threads=threads)
 
 
-def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> ClassifierRuntime:
+def open_classifier(folder: Path, *, threads: int = 0) -> tuple[Manifest, ClassifierRuntime]:
+    """As `open_bundle`, a bundle that sorts into classes.
+
+    Raises:
+        BundleError: as `open_bundle` does, or the bundle answers with something else.
+    """
+    manifest, runtime = open_bundle(folder, threads=threads)
+    if not isinstance(runtime, ClassifierRuntime):
+        raise BundleError(f"A bundle for {manifest.task} does not sort into classes.", where=str(folder))
+    return manifest, runtime
+
+
+def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> Runtime:
     """Open the graphs of a bundle that has been verified.
 
     Raises:

@@ -16,6 +16,7 @@ from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError, FewtuneError, RecipeError, UserError, nearest
 from fewtune.runtime import open_runtime
 from fewtune.runtime.answers import answers, read_class_means
+from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.serve.refusals import Refusal
 from fewtune.types import Answer, FloatArray
 
@@ -135,7 +136,8 @@ class ServedBundle:
                 how=f"Predict with it here: fewtune predict {self._folder} INPUTS",
             )
         verify(self._folder, manifest)
-        predictor: Predictor = open_runtime(self._folder, manifest, threads=self._threads)
+        predictor = open_runtime(self._folder, manifest, threads=self._threads)
+        assert isinstance(predictor, ClassifierRuntime)
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
         try:
             # Read now: by the time it is asked for, the folder may hold another version.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -13,7 +14,7 @@ from fewtune.data.split import choose_resampling, joined
 from fewtune.errors import DataError
 from fewtune.evaluate.answers import classifier_rules
 from fewtune.evaluate.metrics import classification_scores
-from fewtune.interfaces import Fitted, RunContext, Task, Trial
+from fewtune.interfaces import ClassifierTask, Fitted, RunContext, Trial
 from fewtune.label.issues import can_be_found, suspects
 from fewtune.types import AnswerRules, Dataset, FloatArray, IntArray, Resampling, Scores, Suspect
 
@@ -21,7 +22,7 @@ from fewtune.types import AnswerRules, Dataset, FloatArray, IntArray, Resampling
 _MOST_NEIGHBOURS = 5_000
 
 
-class Classification(Task):
+class Classification(ClassifierTask):
     """Sorts inputs into classes, one each."""
 
     primary_metric = "accuracy"
@@ -48,6 +49,10 @@ class Classification(Task):
         # Examples are joined to the group of their likes and to the user's: what hangs together is one group.
         links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
         return joined(same, links, offset + len(numbers))
+
+    def counts(self, dataset: Dataset) -> dict[str, int]:
+        """Label to number of examples, in the order in which they come."""
+        return dict(Counter(example.target for example in dataset))
 
     def targets(self, dataset: Dataset, labels: tuple[str, ...]) -> IntArray:
         """(n,) class indices.

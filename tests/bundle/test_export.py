@@ -15,7 +15,7 @@ from fewtune.bundle import export as exporting
 from fewtune.bundle.export import export_bundle
 from fewtune.bundle.manifest import Manifest
 from fewtune.errors import BundleError, OutputError, RecipeError
-from fewtune.runtime import open_bundle
+from fewtune.runtime import open_classifier
 
 TEXTS = ["where is my parcel", "谢 谢 很 好", "", "refund " * 40, "what"]
 
@@ -36,7 +36,7 @@ def test_sentence_transformers_gives_the_same_logits(
     assert len(list(model.children())) == (4 if normalised else 3)
     assert "MISSING" not in "".join(capfd.readouterr())
     logits = model.encode(TEXTS)
-    expected = open_bundle(tmp_path / "b", threads=1)[1].log_probs(TEXTS)
+    expected = open_classifier(tmp_path / "b", threads=1)[1].log_probs(TEXTS)
     logits = logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))
     # Random weights, and float32 there against 8-bit integers here: close, not equal.
     np.testing.assert_allclose(logits, expected, atol=0.3)
@@ -56,7 +56,7 @@ def test_the_exports_snippet_runs(bundle: Path, tmp_path: Path) -> None:
         encoding="utf-8",
         check=True,
     )
-    manifest, runtime = open_bundle(bundle, threads=1)
+    manifest, runtime = open_classifier(bundle, threads=1)
     assert done.stdout.strip() == manifest.labels[runtime.log_probs(["Write a text here."]).argmax()]
 
 
@@ -73,8 +73,8 @@ def test_exporting_for_transformers_needs_no_torch(bundle: Path, tmp_path: Path)
 
 def test_an_onnx_export_is_a_whole_bundle_with_its_contract(bundle: Path, tmp_path: Path) -> None:
     export_bundle(bundle, tmp_path / "out", form="onnx")
-    manifest, runtime = open_bundle(tmp_path / "out", threads=1)
-    np.testing.assert_array_equal(runtime.log_probs(TEXTS), open_bundle(bundle, threads=1)[1].log_probs(TEXTS))
+    manifest, runtime = open_classifier(tmp_path / "out", threads=1)
+    np.testing.assert_array_equal(runtime.log_probs(TEXTS), open_classifier(bundle, threads=1)[1].log_probs(TEXTS))
     assert set(manifest.graph("classifier").inputs) == {"input_ids", "attention_mask"}
     assert "my card number" not in "".join(
         path.read_text(encoding="utf-8", errors="replace") for path in (tmp_path / "out").rglob("*.*")

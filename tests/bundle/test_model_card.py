@@ -89,7 +89,7 @@ def test_scores_of_other_tasks_have_a_card_too(manifest: Manifest) -> None:
     scores = {"chrf": chrf, "per_class": {}, "support": {}, "confusion": [], "gain_over_baseline": None, "how": "on it"}
     rungs = tuple({**rung, "scores": scores} for rung in manifest.rungs)
     card = model_card(dataclasses.replace(manifest, scores=scores, rungs=rungs, primary_metric="chrf"), "t")
-    assert "| chrf | 63.250 | 60.000 to 66.000 (95%) |" in card
+    assert "| chrF | 63.250 | 60.000 to 66.000 (95%) |" in card
     assert "right class" not in card
 
 

@@ -330,6 +330,6 @@ def test_a_report_stays_small_whatever_the_data() -> None:
     page = render_report(facts, ReportData(read), "tickets.fewtune")
     assert len(page.encode()) < 3_000_000
     said = words(parse(page))
-    assert "These are the 40 classes with the lowest F1, of 500." in said
+    assert "These are the 40 classes with the lowest scores, of 500." in said
     assert "460 smaller classes with" in said
     assert "a matrix of 500 classes would be too large to read" in said

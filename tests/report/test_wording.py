@@ -119,7 +119,7 @@ def test_every_method_of_the_catalog() -> None:
     from fewtune.recipe import Recipe
 
     for task in catalog.tasks().values():
-        for method in catalog.tuners(Recipe(), task):
+        for method in catalog.methods(Recipe(), task):
             assert is_translated(method_name(method)), method
 
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 
 import fewtune
 from fewtune.errors import BundleError
-from fewtune.runtime import machine, open_bundle
+from fewtune.runtime import machine, open_classifier
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.text_graph import TextGraph
 from fewtune.runtime.threads import usable_cores
@@ -87,7 +87,7 @@ def copy(tfidf_model: fewtune.Model, tmp_path: Path) -> Path:
 
 def test_log_probabilities_are_the_softmax_of_the_graphs_logits(copy: Path) -> None:
     _replace(copy, model=_mean_embedding_graph(), tokenizer=_tokenizer())
-    _, runtime = open_bundle(copy)
+    _, runtime = open_classifier(copy)
     features = np.stack([EMBEDDING[[1, 2]].mean(axis=0), EMBEDDING[3], EMBEDDING[[2, 1, 0]].mean(axis=0)])
     texts = ["a b", "c", "b a zzz"]
     np.testing.assert_allclose(runtime.features(texts), features, rtol=1e-5)
@@ -101,7 +101,7 @@ def test_large_logits_do_not_overflow(copy: Path) -> None:
         if tensor.name == "weight":
             tensor.CopyFrom(numpy_helper.from_array(WEIGHT * np.float32(1e6), "weight"))
     _replace(copy, model=model.SerializeToString(), tokenizer=_tokenizer())
-    log_probs = open_bundle(copy)[1].log_probs(["a", "b c"])
+    log_probs = open_classifier(copy)[1].log_probs(["a", "b c"])
     assert np.isfinite(log_probs).all()
     np.testing.assert_allclose(np.exp(log_probs).sum(axis=1), 1)
 
@@ -121,7 +121,7 @@ def test_large_logits_do_not_overflow(copy: Path) -> None:
 def test_a_bundle_that_does_not_fit_is_refused_in_words(copy: Path, contents: dict[str, Any], what: str) -> None:
     _replace(copy, **contents)
     with pytest.raises(BundleError, match=what) as caught:
-        open_bundle(copy)
+        open_classifier(copy)
     assert caught.value.where == str(copy)
     assert caught.value.how
 
@@ -130,13 +130,13 @@ def test_an_unknown_task_asks_for_a_newer_fewtune(copy: Path) -> None:
     values = json.loads((copy / "bundle.json").read_text(encoding="utf-8"))
     (copy / "bundle.json").write_text(json.dumps({**values, "task": "telepathy"}), encoding="utf-8")
     with pytest.raises(BundleError, match="does not know the task 'telepathy'") as caught:
-        open_bundle(copy)
+        open_classifier(copy)
     assert "pip install --upgrade fewtune" in caught.value.how
 
 
 def test_a_bundle_without_an_encoder_has_no_vectors(tfidf_model: fewtune.Model) -> None:
     with pytest.raises(ValueError, match="no encoder"):
-        open_bundle(tfidf_model.bundle)[1].features(["a"])
+        open_classifier(tfidf_model.bundle)[1].features(["a"])
 
 
 def test_progress_counts_every_text(copy: Path) -> None:

@@ -100,8 +100,8 @@ def test_what_the_card_says_without_fewtune_gives_the_same(model: fewtune.Model,
 @needs_network
 def test_predictions_need_no_torch(model: fewtune.Model, place: Path) -> None:
     code = (
-        "import sys\nfrom pathlib import Path\nfrom fewtune.runtime import open_bundle\n"
-        f"_, runtime = open_bundle(Path({str(model.bundle)!r}))\n"
+        "import sys\nfrom pathlib import Path\nfrom fewtune.runtime import open_classifier\n"
+        f"_, runtime = open_classifier(Path({str(model.bundle)!r}))\n"
         f"print(runtime.log_probs([{str(place / 'test' / 'disc' / '100.png')!r}]).shape)\n"
         "print([name for name in ('torch', 'timm', 'torchvision', 'sklearn') if name in sys.modules])"
     )
@@ -178,7 +178,7 @@ def test_tuning_tunes(place: Path, tmp_path: Path) -> None:
         fit_tiny(place, tmp_path / name, "partial", settings=QUICK | {"learning_rate": rate})
         for name, rate in (("a", 1e-9), ("b", 1e-2))
     )
-    ours, theirs = (some._runtime.features(paths) for some in (plain, tuned))
+    ours, theirs = (some._classifier.features(paths) for some in (plain, tuned))
     assert np.abs(ours - theirs).max() > 1e-4
 
 

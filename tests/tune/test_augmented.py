@@ -17,6 +17,8 @@ from fewtune.errors import RecipeError
 from fewtune.interfaces import Augmentation, Candidate, Prior, RunContext
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
+from fewtune.tasks.image_classification import ImageClassification
+from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune import head, tfidf
 from fewtune.tune.augmented import AugmentedTexts
 from fewtune.tune.head import HeadCandidate
@@ -74,7 +76,7 @@ def test_no_view_of_a_validation_example_is_learnt_from(
     candidate: Candidate, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data, run = random_data(), RunContext(tmp_path)
-    resampling = catalog.find_task("auto").resample(data, run)
+    resampling = TextClassification().resample(data, run)
     learnt: list[int] = []
 
     def counted(plain: Callable[..., Any]) -> Callable[..., Any]:
@@ -128,7 +130,7 @@ def test_views_are_made_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     for policy in (POLICY, Policy((Marked(),), 3)):
         candidate = HeadCandidate(encoder, {"C": 1.0, "label_names": 0.0}, policy)
         candidate.foresee(data, run)
-        candidate.cross_fit(data, catalog.find_task("auto").resample(data, run), replace(run, threads=2))
+        candidate.cross_fit(data, TextClassification().resample(data, run), replace(run, threads=2))
     assert len(made) == once
     AugmentedTexts.of(data, Policy((Marked(0.5),), 3), run)
     assert len(made) > once
@@ -146,7 +148,7 @@ def test_an_example_without_views_keeps_its_weight() -> None:
 @needs_encoder
 def test_with_views_the_same_rung_is_offered_beside_the_plain_one() -> None:
     data, auto = random_data(), Recipe(method="head", model="multilingual-e5-small")
-    (tuner,) = catalog.find_tuners(auto, catalog.find_task("auto"))
+    (tuner,) = catalog.find_tuners(auto, TextClassification())
     plain, *others = tuner.candidates(data, auto)[0]
     assert plain.name == "head:multilingual-e5-small"
     assert plain.prior is None
@@ -160,7 +162,7 @@ def test_with_views_the_same_rung_is_offered_beside_the_plain_one() -> None:
 
 
 def test_methods_that_learn_from_no_views_say_so() -> None:
-    task = catalog.find_task("auto")
+    task = TextClassification()
     with pytest.raises(RecipeError, match="does not learn from views"):
         catalog.find_tuners(Recipe(method="contrastive", augment="swap"), task)
     with pytest.raises(RecipeError, match="swop") as caught:
@@ -170,7 +172,7 @@ def test_methods_that_learn_from_no_views_say_so() -> None:
 
 
 def test_pictures_have_no_augmentations_by_name() -> None:
-    task = catalog.find_task("image-classification")
+    task = ImageClassification()
     for augment in ("synonym", "mirror"):
         with pytest.raises(RecipeError, match="pictures") as caught:
             catalog.find_tuners(Recipe(augment=augment), task)
@@ -190,7 +192,7 @@ def test_rare_terms_are_counted_in_examples(tmp_path: Path) -> None:
 
 
 def test_a_rung_is_not_blended_with_its_own_views(tmp_path: Path) -> None:
-    data, run, task = random_data(), RunContext(tmp_path), catalog.find_task("auto")
+    data, run, task = random_data(), RunContext(tmp_path), TextClassification()
     encoder: Any = Encoder()
     settings = {"C": 1.0, "label_names": 0.0}
     plain, viewed = HeadCandidate(encoder, settings), HeadCandidate(encoder, settings, POLICY, beside_plain=True)

@@ -14,13 +14,14 @@ pytest.importorskip("lightning")
 pytest.importorskip("peft")
 
 import fewtune  # noqa: E402
-from fewtune import catalog, pipeline  # noqa: E402
+from fewtune import pipeline  # noqa: E402
 from fewtune.backbones.text_encoder import MiniLM, TextEncoder  # noqa: E402
 from fewtune.bundle.export import export_bundle  # noqa: E402
 from fewtune.errors import RecipeError  # noqa: E402
 from fewtune.interfaces import TuningError  # noqa: E402
 from fewtune.progress import SilentProgress  # noqa: E402
 from fewtune.recipe import Recipe, make_recipe, read_recipe  # noqa: E402
+from fewtune.tasks.text_classification import TextClassification  # noqa: E402
 from fewtune.tune import tuned  # noqa: E402
 from fewtune.tune.objectives import SupervisedContrastive  # noqa: E402
 from tests.backbones.test_text_encoder import tiny_bert  # noqa: E402
@@ -57,7 +58,7 @@ def test_each_method_delivers_a_bundle_that_its_recipe_makes_again(
     assert set(model.predict([text for text, _ in pairs])) <= {"a", "b"}
     frozen = fit(pairs, folder, tmp_path / "frozen", "head", settings={})
     texts = [text for text, _ in pairs]
-    ours, theirs = (m._runtime.features(texts) for m in (model, frozen))
+    ours, theirs = (m._classifier.features(texts) for m in (model, frozen))
     assert np.abs(ours - theirs).max() > 1e-3, "nothing was tuned"
     values = read_recipe(model.bundle / "recipe.toml")
     recipe = make_recipe(values | {"data": ""})
@@ -266,7 +267,7 @@ def test_a_blend_with_a_model_of_ones_own_is_made_again(pairs: Pairs, folder: st
 def test_a_blend_is_made_again_by_its_recipe(tmp_path: Path, tickets: Pairs) -> None:
     if not MiniLM().info.installed:
         pytest.skip("needs the English encoder")
-    task = catalog.find_task("auto")
+    task = TextClassification()
     members = [
         {"method": "tfidf", "model": "", "weight": 0.3, "settings": {"C": 10.0, "temperature": 0.8}},
         {"method": "head", "model": "all-MiniLM-L6-v2", "weight": 0.7, "settings": {"C": 3.0, "label_names": 0.0}},

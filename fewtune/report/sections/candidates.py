@@ -37,6 +37,13 @@ def candidates(report: Report) -> Section:
 def _introduction(report: Report) -> Phrase:
     if len(report.rungs) == 1:
         return say("One candidate was tried.", "只试了一个候选。")
+    if report.primary_metric != "accuracy":
+        return say(
+            "The candidates were scored on the same held-out examples. The one with the best {metric} was taken; the "
+            "scores here are not yet corrected for that choice.",
+            "各候选都在相同的留出样例上评分，选用了{metric}最好的一个；这里的分数尚未就这一选择作修正。",
+            metric=metric_of(report.primary_metric).name,
+        )
     return say(
         "The candidates were scored on the same folds, slow ones on fewer of them. The one with the least expected log "
         "loss was taken; the scores here are not yet corrected for that choice.",
@@ -49,20 +56,21 @@ def _table(report: Report, rungs: Sequence[Mapping[str, Any]]) -> Table:
     scores = [scores_from_json(rung["scores"])[report.primary_metric] for rung in rungs]
     axis = share_axis(scores) if is_share(report.primary_metric) else None
     level = f"{scores[0].level:.0%}" if scores else ""
+    by_loss = any(rung["expected_log_loss"] is not None for rung in rungs)
     columns = [
         Column(say("candidate", "候选")),
         Column(
             say("{metric} ({level} interval)", "{metric}（{level} 区间）", metric=metric.name, level=level), "number"
         ),
         *([Column(say("plot", "图示"), "plot", ruler(axis))] if axis else ()),
-        Column(say("expected log loss", "预期对数损失"), "number"),
+        *([Column(say("expected log loss", "预期对数损失"), "number")] if by_loss else ()),
         Column(say("time", "用时"), "number"),
     ]
     rows = []
     for rung, score in zip(rungs, scores, strict=True):
         drawn: list[Part] = [whisker(score, axis)] if axis else []
-        loss = plain(rung["expected_log_loss"])
-        rows.append((_rung_name(rung["name"]), with_interval(score, metric), *drawn, loss, _time(rung)))
+        loss: list[Part] = [plain(rung["expected_log_loss"])] if by_loss else []
+        rows.append((_rung_name(rung["name"]), with_interval(score, metric), *drawn, *loss, _time(rung)))
     marked = None if report.taken is None else rungs.index(report.rungs[report.taken])
     return Table(say("Candidates and how they did", "各候选及其成绩"), columns, rows, marked)
 

@@ -6,10 +6,19 @@ from fewtune.report.blocks import Block, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Part, Phrase, joined, listed, named, of_hundred, say
 from fewtune.report.plots.whisker import ruler, share_axis, whisker
-from fewtune.report.sections.estimates import between, is_share, level_of, shares, with_interval
+from fewtune.report.sections.estimates import between, interval, is_share, level_of, shares, with_interval, written
 from fewtune.report.wording import method_of_interval, metric_of
 
 _MOST_CLASSES = 40
+_CLASS_METRICS = {
+    "f1": say("F1", "F1"),
+    "precision": say("precision", "精确率"),
+    "recall": say("recall", "召回率"),
+    "ap": say("AP", "AP"),
+    "ap_50": say("AP at 50% overlap", "AP（重叠 50%）"),
+    "iou": say("IoU", "交并比"),
+    "dice": say("Dice", "Dice 系数"),
+}
 
 
 def scores(report: Report) -> Section:
@@ -71,6 +80,15 @@ def _methods(report: Report) -> Phrase:
 def _gain(report: Report) -> Phrase:
     gain = report.scores.gain_over_baseline
     assert gain is not None
+    if report.primary_metric != "accuracy":
+        metric = metric_of(report.primary_metric)
+        return say(
+            "In {metric}, that is {value} more than the untouched model ({interval}).",
+            "{metric}比未经微调的模型高 {value}（{interval}）。",
+            metric=metric.name,
+            value=written(gain, metric),
+            interval=interval(gain, metric),
+        )
     return say(
         "Of 100 new {many}, that is {value} more than by always answering the commonest class{between}.",
         "与总是回答最常见的类别相比，每 100 {measure}新{many}中多判对 {value} {measure}{between}。",
@@ -85,43 +103,51 @@ def _classes(report: Report) -> list[Block]:
     every = report.scores.per_class
     listed_labels = list(every)
     if len(every) > _MOST_CLASSES:
-        listed_labels = sorted(every, key=lambda label: _f1(report, label))[:_MOST_CLASSES]
+        listed_labels = sorted(every, key=lambda label: _worth(report, label))[:_MOST_CLASSES]
     axis = (0.0, 1.0)
+    first, *others = _class_metrics(report)
     columns = [
         Column(say("class", "类别")),
-        Column(say("F1", "F1"), "number"),
+        Column(_CLASS_METRICS[first], "number"),
         Column(say("plot", "图示"), "plot", ruler(axis)),
-        Column(say("precision", "精确率"), "number"),
-        Column(say("recall", "召回率"), "number"),
+        *(Column(_CLASS_METRICS[key], "number") for key in others),
         Column(say("trained on", "训练样例"), "number"),
         Column(say("scored on", "评分样例"), "number"),
     ]
     rows = [
         (
             named(label),
-            _cell(report, label, "f1"),
-            whisker(every[label]["f1"], axis),
-            _cell(report, label, "precision"),
-            _cell(report, label, "recall"),
+            _cell(report, label, first),
+            whisker(every[label][first], axis),
+            *(_cell(report, label, key) for key in others),
             str(report.per_class.get(label, 0)),
             str(report.scores.support.get(label, 0)),
         )
         for label in listed_labels
     ]
-    table = Table(say("Scores of each class, the dots F1", "各类别的分数（圆点为 F1）"), columns, rows)
+    title = say(
+        "Scores of each class, the dots {metric}", "各类别的分数（圆点为 {metric}）", metric=_CLASS_METRICS[first]
+    )
+    table = Table(title, columns, rows)
     if len(every) == len(listed_labels):
         return [table]
     more = say(
-        "These are the {shown} classes with the lowest F1, of {count}.",
-        "这里是 F1 最低的 {shown} 个类别，共有 {count} 个。",
+        "These are the {shown} classes with the lowest scores, of {count}.",
+        "这里是分数最低的 {shown} 个类别，共有 {count} 个。",
         shown=len(listed_labels),
         count=len(every),
     )
     return [table, Paragraph(more, "aside")]
 
 
-def _f1(report: Report, label: str) -> float:
-    value = report.scores.per_class[label]["f1"].value
+def _class_metrics(report: Report) -> list[str]:
+    """What is known of every class, the one that sums it up first."""
+    keys = [key for key in next(iter(report.scores.per_class.values())) if key in _CLASS_METRICS]
+    return sorted(keys, key=lambda key: key in ("precision", "recall"))
+
+
+def _worth(report: Report, label: str) -> float:
+    value = report.scores.per_class[label][_class_metrics(report)[0]].value
     return value if value == value else 2.0
 
 

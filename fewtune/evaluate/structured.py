@@ -1,0 +1,231 @@
+"""Scores of answers that are not classes, each with its interval.
+
+Every metric is a function of the examples' weights, so that one way serves them all: the Bayesian
+bootstrap (Rubin 1981) gives each group of examples a random weight instead of drawing some and leaving
+others out. A class that stands in two pictures alone is never lost by it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from statistics import NormalDist
+from typing import Any
+
+import numpy as np
+
+from fewtune.evaluate.intervals import OUT_OF_FOLD, OUT_OF_FOLD_VARIANCE, Interval, effective_size, wilson
+from fewtune.interfaces import Measured, StructuredTask
+from fewtune.types import Comparison, Dataset, FloatArray, IntArray, Score, Scores
+
+BAYESIAN_BOOTSTRAP = "Bayesian bootstrap over groups (Rubin 1981), widened for their number (Hesterberg 2015)"
+_DRAWS = 1000
+_LEVEL = 0.95
+
+
+def structured_scores(
+    task: StructuredTask,
+    dataset: Dataset,
+    labels: tuple[str, ...],
+    answers: Sequence[Any],
+    groups: IntArray,
+    *,
+    how: str,
+    baseline: Sequence[Any] | None = None,
+    optimism: float = 0.0,
+    out_of_fold: bool = False,
+) -> Scores:
+    """Score answers against the data's targets.
+
+    Args:
+        task: says how they are measured.
+        dataset: n labelled examples.
+        labels: the model's.
+        answers: (n,) None where there is none: such examples are not scored.
+        groups: (n,) group indices.
+        how: what was scored on what, in words.
+        baseline: (n,) what the untouched model answered.
+        optimism: what the primary metric is too good by, since the answers were chosen by it.
+        out_of_fold: whether the answers are those of cross-validation: then the intervals are wider.
+
+    Raises:
+        DataError: an example has a label that the model does not know.
+    """
+    seen = answered(answers, *([] if baseline is None else [baseline]))
+    some = part_of(dataset, seen)
+    weights = group_weights(groups[seen])
+    measured = task.measure(some, labels, [answers[i] for i in seen], weights)
+    variance = OUT_OF_FOLD_VARIANCE if out_of_fold else 1.0
+    scales = {name: task.full_scale.get(name, 1.0) for name in measured.metrics}
+
+    def scores(values: Mapping[str, FloatArray]) -> dict[str, Score]:
+        return {
+            name: _score(draws, groups[seen], variance, scales.get(name, 1.0), _corrected(task, name, optimism))
+            for name, draws in values.items()
+        }
+
+    gain = None
+    if baseline is not None:
+        untouched = task.measure(some, labels, [baseline[i] for i in seen], weights)
+        gain = _difference(task, measured, untouched, groups[seen], variance, optimism)
+    return Scores(
+        metrics=scores(measured.metrics),
+        per_class={label: scores(values) for label, values in measured.per_class.items()},
+        support=task.counts(some),
+        gain_over_baseline=gain,
+        how=how,
+    )
+
+
+def compare_answers(
+    task: StructuredTask,
+    dataset: Dataset,
+    answers: tuple[Sequence[Any], Sequence[Any]],
+    names: tuple[str, str],
+    groups: IntArray,
+    *,
+    optimism: float = 0.0,
+) -> Comparison | None:
+    """Compare two rungs' out-of-fold answers by the primary metric; None where no example was answered by both."""
+    seen = answered(*answers)
+    if not len(seen):
+        return None
+    some, weights = part_of(dataset, seen), group_weights(groups[seen])
+    first, second = (task.measure(some, dataset.labels, [each[i] for i in seen], weights) for each in answers)
+    difference = _difference(task, first, second, groups[seen], OUT_OF_FOLD_VARIANCE, optimism)
+    difference = replace(difference, interval_method=f"{difference.interval_method}; {OUT_OF_FOLD}")
+    low, high = difference.low, difference.high
+    declared = low is not None and high is not None and (low > 0 or high < 0)
+    words = _in_words(*names, task.primary_metric, difference, declared)
+    return Comparison(*names, task.primary_metric, difference, declared, words)
+
+
+def selection_optimism(
+    task: StructuredTask,
+    dataset: Dataset,
+    contenders: Sequence[Sequence[Any]],
+    taken: int,
+    groups: IntArray,
+    generator: np.random.Generator,
+) -> float:
+    """How much better the taken answers look than they are, because they were chosen on the same examples.
+
+    Bootstrap bias-corrected cross-validation (Tsamardinos, Greasidou & Borboudakis 2018): what is best
+    among groups drawn with replacement is scored on those not drawn, beside what was taken.
+
+    Returns:
+        What must be subtracted from the primary metric; at least 0.
+    """
+    seen = answered(*contenders)
+    if len(contenders) == 1 or not len(seen):
+        return 0.0
+    some = part_of(dataset, seen)
+    drawn = _drawn(groups[seen], generator)
+    inside, outside = (
+        np.array([primary(task, some, [each[i] for i in seen], weights) for each in contenders])
+        for weights in (drawn, (drawn == 0).astype(float))
+    )
+    best = np.nan_to_num(inside, nan=-math.inf).argmax(axis=0)
+    gaps = outside[taken] - outside[best, np.arange(outside.shape[1])]
+    return max(0.0, float(np.nanmean(gaps))) if np.isfinite(gaps).any() else 0.0
+
+
+def primary(task: StructuredTask, dataset: Dataset, answers: Sequence[Any], weights: FloatArray) -> FloatArray:
+    """(draws,) the primary metric of answers to all of the examples."""
+    return task.measure(dataset, dataset.labels, answers, weights).metrics[task.primary_metric]
+
+
+def answered(*answers: Sequence[Any]) -> IntArray:
+    """Indices of the examples that have an answer in each of the lists."""
+    return np.array([i for i, row in enumerate(zip(*answers, strict=True)) if all(a is not None for a in row)], int)
+
+
+def part_of(dataset: Dataset, indices: IntArray) -> Dataset:
+    """The examples of these indices."""
+    return replace(dataset, examples=tuple(dataset.examples[i] for i in indices))
+
+
+def group_weights(groups: IntArray, draws: int = _DRAWS) -> FloatArray:
+    """(1 + draws, n) weights: the first row is of ones, the others give each group a weight of mean 1.
+
+    The same for the same groups, so that what is compared is weighted alike.
+    """
+    _, member_of = np.unique(groups, return_inverse=True)
+    count = int(member_of.max(initial=-1)) + 1
+    drawn = np.random.default_rng(0).exponential(size=(draws, count))
+    drawn *= count / np.maximum(drawn.sum(axis=1, keepdims=True), 1e-12)
+    return np.vstack([np.ones(len(groups)), drawn[:, member_of]])
+
+
+def _drawn(groups: IntArray, generator: np.random.Generator, draws: int = 200) -> FloatArray:
+    """(draws, n) how often each example was drawn, with its group, with replacement."""
+    _, member_of = np.unique(groups, return_inverse=True)
+    count = int(member_of.max()) + 1
+    chosen = generator.integers(count, size=(draws, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in chosen])
+    return times[:, member_of].astype(float)
+
+
+def _corrected(task: StructuredTask, metric: str, optimism: float) -> float:
+    return optimism if metric == task.primary_metric else 0.0
+
+
+def _difference(
+    task: StructuredTask, first: Measured, second: Measured, groups: IntArray, variance: float, optimism: float
+) -> Score:
+    name = task.primary_metric
+    draws = first.metrics[name] - second.metrics[name]
+    return _score(draws, groups, variance, math.inf, optimism)
+
+
+def _score(draws: FloatArray, groups: IntArray, variance: float, scale: float, optimism: float) -> Score:
+    """A score of its value under equal weights (the first draw) and under random ones."""
+    value = float(draws[0])
+    count = len(np.unique(groups))
+    method = BAYESIAN_BOOTSTRAP if variance == 1 else f"{BAYESIAN_BOOTSTRAP}; {OUT_OF_FOLD}"
+    if math.isnan(value):
+        return Score(math.nan, None, None, count, _LEVEL, method)
+    low, high = _interval(value, draws[1:], groups, variance, scale)
+    if low is not None:
+        # The correction may itself be too large, so the upper end stays.
+        low = low - optimism if math.isinf(scale) else max(0.0, low - optimism)
+    return Score(value - optimism, low, high, count, _LEVEL, method)
+
+
+def _interval(value: float, draws: FloatArray, groups: IntArray, variance: float, scale: float) -> Interval:
+    """Percentiles of the draws, as far out as Student's t asks for so many groups; unknown with fewer than two."""
+    from scipy.stats import t
+
+    size = effective_size(groups)
+    known = draws[np.isfinite(draws)]
+    if size < 2 or not len(known):
+        return None, None
+    if known.max() - known.min() <= 1e-9 * max(1.0, abs(value)):
+        return _unvaried(value, size / variance, scale)
+    reach = float(t.ppf(0.5 + _LEVEL / 2, size - 1)) * math.sqrt(size / (size - 1))
+    # Beyond what the draws can show, the farthest of them stands for the rest.
+    tail = max(NormalDist().cdf(-reach), 1 / len(known))
+    low, high = (float(end) for end in np.quantile(known, [tail, 1 - tail]))
+    wider = math.sqrt(variance)
+    low, high = value - wider * max(0.0, value - low), value + wider * max(0.0, high - value)
+    return (low, high) if math.isinf(scale) else (max(0.0, low), min(scale, high))
+
+
+def _unvaried(value: float, size: float, scale: float) -> Interval:
+    """All examples say the same, all right, say: then the interval is that of a proportion."""
+    if math.isinf(scale) or not 0 <= value <= scale:
+        return value, value
+    low, high = wilson(value / scale, size, _LEVEL)
+    return (None, None) if low is None or high is None else (scale * low, scale * high)
+
+
+def _in_words(rung: str, against: str, metric: str, difference: Score, declared: bool) -> str:
+    more = f"In {metric}, {rung} is {abs(difference.value):.3g} "
+    more += f"{'above' if difference.value >= 0 else 'below'} {against}"
+    if difference.low is None or difference.high is None:
+        return f"{more}: by how much that is chance cannot be known."
+    verdict = "that can still be chance"
+    if declared:
+        verdict = "it is really better" if difference.low > 0 else "it is really worse"
+    return f"{more} (between {difference.low:+.3g} and {difference.high:+.3g}): {verdict}."
