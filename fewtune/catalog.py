@@ -41,9 +41,11 @@ from fewtune.interfaces import (
 )
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
+from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
+from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
 from fewtune.tune.full import FullTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
@@ -52,12 +54,25 @@ from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
-_MAY_BE_ZERO = {"label_names", "known_classes", "warmup", "weight_decay", "dropout"}
+_MAY_BE_ZERO = {
+    "label_names",
+    "known_classes",
+    "warmup",
+    "weight_decay",
+    "dropout",
+    "frozen",
+    "light",
+    "mirror",
+    "upside_down",
+    "turn",
+}
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    return {task.name: task for task in (TextClassification(), ImageClassification(), *_plugins("tasks"))}
+    return {
+        task.name: task for task in (TextClassification(), ObjectDetection(), ImageClassification(), *_plugins("tasks"))
+    }
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -92,17 +107,21 @@ def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
         RecipeError: the recipe's model is neither known, nor a folder, nor on the model hub.
     """
     if isinstance(task, StructuredTask):
-        serving = [method for method in (*_structured_tuners(recipe), *_plugins("tuners")) if task.name in method.tasks]
+        serving = [
+            method for method in (*_structured_tuners(recipe, task), *_plugins("tuners")) if task.name in method.tasks
+        ]
         return {method.name: method for method in serving}
     single = _picture_tuners(recipe) if task.reads == "pictures" else _text_tuners(recipe)
     single = [tuner for tuner in (*single, *_plugins("tuners")) if task.name in tuner.tasks]
     return {tuner.name: tuner for tuner in (*single, BlendTuner(single))}
 
 
-def _structured_tuners(recipe: Recipe) -> list[StructuredTuner]:
+def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     """Those of tasks whose answers are not classes."""
-    del recipe
-    return []
+    if task.reads != "pictures":
+        return []
+    chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
+    return [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:

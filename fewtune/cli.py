@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -170,7 +171,7 @@ def _predict_structured(
         console.print(note, style="dim", highlight=False, markup=False)
     answers = model.predict(inputs.values, progress=TerminalProgress(console))
     if as_json:
-        _print_json({"predictions": [task.answer_as_json(answer, model.labels) for answer in answers]})
+        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels)})
         if out is None:
             return
     written = task.write_answers(inputs, answers, model.labels, out)
@@ -586,7 +587,16 @@ def _show_error(error: Any, as_json: bool) -> None:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, default=str) + "\n")
+    sys.stdout.write(json.dumps(_known(value), ensure_ascii=False, allow_nan=False, default=str) + "\n")
+
+
+def _known(value: Any) -> Any:
+    """The same with null for what is not a finite number: JSON has no other way to say so."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict):
+        return {key: _known(item) for key, item in value.items()}
+    return [_known(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _stdout_console() -> Console:

@@ -463,6 +463,11 @@ class StructuredTask(Task):
     def answer_as_json(self, answer: Any, labels: tuple[str, ...]) -> Any:
         """An answer as `predict --json` prints it."""
 
+    def answers_as_json(self, inputs: Inputs, answers: Sequence[Any], labels: tuple[str, ...]) -> list[Any]:
+        """Answers to all inputs as `predict --json` prints them; by default one an input."""
+        del inputs
+        return [self.answer_as_json(answer, labels) for answer in answers]
+
     @abstractmethod
     def target_as_json(self, example: Example, labels: tuple[str, ...]) -> Any:
         """What an example's answer should be, in the same form."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from fewtune import catalog
-from fewtune.advise import advise as advise_on
+from fewtune.advise import advise as advise_classes
 from fewtune.augment.policy import Policies
 from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
@@ -24,6 +24,7 @@ from fewtune.errors import DataError, InternalError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.learn.classes import learn_classes
+from fewtune.learn.foreseen import advise_structured
 from fewtune.learn.learnt import Learnt
 from fewtune.learn.structured import learn_structured
 from fewtune.progress import Progress, SilentProgress
@@ -81,10 +82,11 @@ def fit(
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     methods = catalog.find_methods(recipe, task)
     dataset, test, findings = _read_and_check(task, recipe, source)
+    reading = time.monotonic() - started
     run = _open_run(out, recipe, dataset, recipe.threads or usable_cores(), resume, progress or SilentProgress())
     with output_errors(run.work):
         learnt = _learn(task, methods, dataset, test, recipe, run)
-        manifest = _manifest(task, dataset, learnt, findings, started)
+        manifest = _manifest(task, dataset, learnt, findings, reading + run.journal.elapsed)
         built = run.work / "bundle"
         private = _with_report(manifest, learnt.private, out.name)
         write_bundle(
@@ -105,7 +107,7 @@ def fit(
         left_out=learnt.left_out,
         findings=tuple(findings),
         notes=dataset.notes,
-        seconds=time.monotonic() - started,
+        seconds=reading + run.journal.elapsed,
         peak_memory_mb=peak_memory_mb(),
         answer_rules=learnt.answer_rules,
         comparisons=learnt.comparisons,
@@ -132,12 +134,13 @@ def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = No
         UserError: the data or a setting cannot be used.
     """
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
-    if not isinstance(task, ClassifierTask):
-        raise RecipeError(
-            f"There is no advice for {task.name} yet.", where="--task", how="fit tries what there is within --budget."
-        )
-    dataset, _, _ = _read_and_check(task, recipe, source)
-    return advise_on(recipe, dataset, task, recipe.threads or usable_cores(), progress or SilentProgress())
+    methods = catalog.find_methods(recipe, task)
+    dataset, test, _ = _read_and_check(task, recipe, source)
+    threads, shown = recipe.threads or usable_cores(), progress or SilentProgress()
+    if isinstance(task, StructuredTask):
+        return advise_structured(task, methods, dataset, test is not None, recipe, threads, shown)
+    assert isinstance(task, ClassifierTask)
+    return advise_classes(recipe, dataset, task, threads, shown)
 
 
 def augment(
@@ -240,7 +243,7 @@ def _learn(
     raise InternalError(f"The task {task.name} is neither a ClassifierTask nor a StructuredTask.")
 
 
-def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[Finding], started: float) -> Manifest:
+def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[Finding], seconds: float) -> Manifest:
     return Manifest(
         task=task.name,
         method=learnt.recipe.method,
@@ -263,7 +266,7 @@ def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[F
         licences=_licences(learnt),
         versions=_versions(),
         machine=describe_machine(learnt.recipe.threads),
-        seconds=round(time.monotonic() - started, 3),
+        seconds=round(seconds, 3),
         peak_memory_mb=round(peak_memory_mb(), 1),
         graphs=learnt.fitted.contracts,
         fewtune_version=_version("fewtune"),

@@ -21,7 +21,7 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Finding, FitResult, Rung, Score, Scores
+from fewtune.types import Advice, Finding, FitResult, Outlook, Rung, Score, Scores
 
 _SHOWN_FINDINGS = 5
 _SHOWN_ERROR = 0.05
@@ -168,14 +168,15 @@ def in_words(scores: Scores, metric: str, task: str) -> str:
 def show_advice(console: Console, advice: Advice, data: str) -> None:
     """The reasons, what each rung is likely worth, and the command."""
     languages = ", ".join(f"{language} {share:.0%}" for language, share in advice.languages.items())
-    console.print(f"{advice.examples} examples in {advice.classes} classes; {languages or 'no words'}", highlight=False)
+    classes = f" in {advice.classes} classes" if advice.classes else ""
+    console.print(f"{advice.examples} examples{classes}{f'; {languages}' if languages else ''}", highlight=False)
     table = Table("  candidate", "likely right", "s", "how it is known", box=None, header_style="dim")
     for some in advice.outlooks:
         table.add_row(
             f"{'→' if some.taken else ' '} {escape(some.name)}".replace(" + ", "\n    + "),
-            f"{some.likely:.0%} ({some.low:.0%} to {some.high:.0%})".replace("%", " %"),
+            _likely(some),
             "" if some.seconds is None else f"{some.seconds:.0f}",
-            "tried" if some.measured else "after other data sets",
+            "tried" if some.measured else "by trying it" if math.isnan(some.likely) else "after other data sets",
             style="bold" if some.taken else "",
         )
     console.print(table)
@@ -187,6 +188,12 @@ def show_advice(console: Console, advice: Advice, data: str) -> None:
         highlight=False,
     )
     console.print(f"Next:   fewtune fit {escape(data)}", highlight=False)
+
+
+def _likely(outlook: Outlook) -> str:
+    if math.isnan(outlook.likely):
+        return "not known"
+    return f"{outlook.likely:.0%} ({outlook.low:.0%} to {outlook.high:.0%})".replace("%", " %")
 
 
 def _rungs(result: FitResult) -> Table:

@@ -380,7 +380,7 @@ class Outlook:
     Attributes:
         name, method, model: of the rung.
         seconds: what its folds are foreseen to take; None where that was not foreseen.
-        likely, low, high: of the primary metric.
+        likely, low, high: of the primary metric; NaN where that cannot be told before it is tried.
         measured: whether it was really tried; else it is what its prior says.
         taken: whether the fit is expected to take it.
     """

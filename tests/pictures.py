@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -65,3 +66,49 @@ def odd_pictures(folder: Path) -> Iterator[tuple[str, Path]]:
     rotated = folder / "rotated.jpg"
     base.save(rotated, exif=exif)
     yield "rotated", rotated
+
+
+def scene(
+    number: int, width: int = 96, height: int = 64
+) -> tuple[Image.Image, list[tuple[str, tuple[int, int, int, int]]]]:
+    """Discs and squares on noise, with their names and boxes (left, top, right, bottom)."""
+    generator = np.random.default_rng([7, number])
+    picture = Image.new("RGB", (width, height), (110, 110, 110))
+    pen, found = ImageDraw.Draw(picture), []
+    for place in range(int(generator.integers(1, 4))):
+        kind = ("disc", "square")[int(generator.integers(2))]
+        side = int(generator.integers(14, 26))
+        x, y = (
+            place * width // 3 + int(generator.integers(0, width // 3 - 25)),
+            int(generator.integers(0, height - side)),
+        )
+        shape = pen.ellipse if kind == "disc" else pen.rectangle
+        shape((x, y, x + side - 1, y + side - 1), fill=(230, 40, 40) if kind == "disc" else (40, 60, 230))
+        found.append((kind, (x, y, x + side, y + side)))
+    noise = generator.normal(0, 6, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(picture) + noise, 0, 255).astype(np.uint8)), found
+
+
+def coco_folder(folder: Path, count: int, *, start: int = 0, size: tuple[int, int] = (96, 64)) -> Path:
+    """`boxes.json` with its pictures under `images/`; the first picture holds nothing that is annotated."""
+    (folder / "images").mkdir(parents=True)
+    images, annotations = [], []
+    for number in range(start, start + count):
+        picture, found = scene(number, *size)
+        picture.save(folder / "images" / f"{number:03d}.png")
+        images.append({"id": number + 1, "file_name": f"{number:03d}.png", "width": size[0], "height": size[1]})
+        for kind, (left, top, right, bottom) in found if number > start else []:
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": number + 1,
+                    "category_id": {"disc": 3, "square": 8}[kind],
+                    "bbox": [left, top, right - left, bottom - top],
+                    "area": (right - left) * (bottom - top),
+                    "iscrowd": 0,
+                }
+            )
+    categories = [{"id": 3, "name": "disc"}, {"id": 8, "name": "square"}, {"id": 9, "name": "unused"}]
+    content = {"images": images, "annotations": annotations, "categories": categories}
+    (folder / "boxes.json").write_text(json.dumps(content))
+    return folder

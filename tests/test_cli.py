@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import subprocess
@@ -14,7 +15,7 @@ import pytest
 import typer
 
 import fewtune
-from fewtune.cli import _reporting
+from fewtune.cli import _print_json, _reporting
 from tests.conftest import needs_encoder
 
 
@@ -236,3 +237,8 @@ def test_an_error_without_ctrl_c_is_our_fault() -> None:
     with pytest.raises(typer.Exit) as caught, _reporting(True):
         raise ImportError("of a library")
     assert caught.value.exit_code == 1
+
+
+def test_what_is_no_number_is_null_in_json(capsys: pytest.CaptureFixture[str]) -> None:
+    _print_json({"a": [math.nan, 1.0, {"b": math.inf}], "c": (2, "x")})
+    assert json.loads(capsys.readouterr().out) == {"a": [None, 1.0, {"b": None}], "c": [2, "x"]}

@@ -38,20 +38,21 @@ def check_image_classification(dataset: Dataset, test: Dataset | None = None) ->
     """
     seen = [(example, facts(example.input)) for example in (*dataset, *(test or ()))]
     findings = [
-        *_unreadable(seen),
+        *find_unreadable_pictures(seen),
         *_one_class(dataset),
         *_same_picture(dataset),
         *find_small_classes(dataset),
         *find_imbalance(dataset),
         *find_labels_alike(dataset),
-        *_kinds(seen),
+        *find_odd_pictures(seen),
     ]
     if test is not None:
-        findings += [*_leakage(dataset, test), *find_unseen_labels(dataset, test)]
+        findings += [*find_leaked_pictures(dataset, test), *find_unseen_labels(dataset, test)]
     return by_severity(findings)
 
 
-def _unreadable(seen: Seen) -> Iterator[Finding]:
+def find_unreadable_pictures(seen: Seen) -> Iterator[Finding]:
+    """Pictures that are missing, damaged, too large or none."""
     bad = [(example, fact) for example, fact in seen if fact.error]
     if bad:
         yield Finding(
@@ -103,7 +104,7 @@ def _same_picture(dataset: Dataset) -> Iterator[Finding]:
         )
 
 
-def _kinds(seen: Seen) -> Iterator[Finding]:
+def find_odd_pictures(seen: Seen) -> Iterator[Finding]:
     """Pictures that are read in a way that should be known."""
     kinds: list[tuple[str, str, str, Callable[[PictureFacts], bool]]] = [
         ("picture-tiny", "are smaller than 16 pixels a side", "Give them larger, if there are.", _is_tiny),
@@ -149,7 +150,8 @@ def _is_tiny(fact: PictureFacts) -> bool:
     return min(fact.width, fact.height) < _TINY_PX
 
 
-def _leakage(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
+def find_leaked_pictures(dataset: Dataset, test: Dataset) -> Iterator[Finding]:
+    """Pictures of the test data that stand in the training data."""
     pairs = picture_matches([example.input for example in dataset], [example.input for example in test])
     if pairs:
         yield Finding(

@@ -38,6 +38,7 @@ _DEEP = frozenset(("I", "I;16", "I;16B", "I;16L", "I;16N", "F"))
 # What Pillow may hand on as 32-bit integers though the file holds 16 bits, scaled to all of them.
 _SIXTEEN_BIT_FORMATS = frozenset(("PNG", "PPM"))
 _ORIENTATION = 0x0112
+_SIDEWAYS = (5, 6, 7, 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class PictureFacts:
         transparent: whether it has an alpha channel.
         thumbnail: (24 * 24,) grey values without their mean, of length 1; empty for a picture of one colour.
         details: (31 * 31,) grey of small windows without their mean, of 255 steps.
+        sideways: whether it is upright only when turned by a quarter, so that width and height are exchanged.
     """
 
     sha256: str
@@ -66,6 +68,12 @@ class PictureFacts:
     transparent: bool = False
     thumbnail: FloatArray = field(default_factory=lambda: np.zeros(0, np.float32))
     details: NDArray[np.int16] = field(default_factory=lambda: np.zeros(0, np.int16))
+    sideways: bool = False
+
+    @property
+    def upright_size(self) -> tuple[int, int]:
+        """Width and height in pixels of the upright picture."""
+        return (self.height, self.width) if self.sideways else (self.width, self.height)
 
 
 def is_picture_name(name: str) -> bool:
@@ -117,11 +125,22 @@ def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
             # All of these read on in the file: frames are counted by going through them.
             width, height = stored.size
             mode, frames = stored.mode, int(getattr(stored, "n_frames", 1))
-            rotated = stored.getexif().get(_ORIENTATION, 1) != 1
+            orientation = stored.getexif().get(_ORIENTATION, 1)
             transparent = stored.has_transparency_data
         grey = _decode(content, path, _FINE).convert("L")
         thumbnail, details = _thumbnail(grey), _details(grey)
-        return PictureFacts(sha256, "", width, height, mode, frames, rotated, transparent, thumbnail, details)
+        return PictureFacts(
+            sha256,
+            width=width,
+            height=height,
+            mode=mode,
+            frames=frames,
+            rotated=orientation != 1,
+            transparent=transparent,
+            thumbnail=thumbnail,
+            details=details,
+            sideways=orientation in _SIDEWAYS,
+        )
     except DataError as error:
         return PictureFacts(sha256, error.what)
 

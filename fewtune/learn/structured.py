@@ -93,7 +93,7 @@ def learn_structured(
     Raises:
         RecipeError: there is nothing to try, or nothing could be tuned.
     """
-    candidates, not_offered = _offers(methods, dataset, recipe)
+    candidates, not_offered = offers(methods, dataset, recipe)
     if not candidates:
         raise nothing_to_try(not_offered)
     if test is not None and len(candidates) == 1:
@@ -124,12 +124,13 @@ def learn_structured(
     )
 
 
-def _offers(
+def offers(
     methods: Sequence[Method], dataset: Dataset, recipe: Recipe
 ) -> tuple[list[StructuredCandidate], tuple[LeftOut, ...]]:
-    offers = [method.candidates(dataset, recipe) for method in methods if isinstance(method, StructuredTuner)]
-    candidates = [candidate for found, _ in offers for candidate in found]
-    return candidates, tuple(reason for _, left_out in offers for reason in left_out)
+    """The rungs that the methods offer, and those that they cannot offer, with the reason."""
+    made = [method.candidates(dataset, recipe) for method in methods if isinstance(method, StructuredTuner)]
+    candidates = [candidate for found, _ in made for candidate in found]
+    return candidates, tuple(reason for _, left_out in made for reason in left_out)
 
 
 def _fit_only(
@@ -238,16 +239,13 @@ def _climb(
 def _try(
     candidate: StructuredCandidate, waiting: int, dataset: Dataset, resampling: Resampling, run: RunContext
 ) -> tuple[list[_Tried], str]:
-    """Score a candidate on as many of the folds as the budget allows; the reason, where it was not to be.
-
-    Of what is left it gets an equal part, with one kept back for tuning the best on everything.
-    """
+    """Score a candidate on as many of the folds as the budget allows; the reason, where it was not to be."""
     # A clock that a resumed run reads alike.
-    share = run.journal.once(f"share of {candidate.name}", lambda: max(0.0, run.seconds_left) / (waiting + 1))
+    share = run.journal.once(f"share of {candidate.name}", lambda: share_of(run.seconds_left, waiting))
     plan = _planned(candidate, dataset, share, run)
     if plan["why"]:
         return [], plan["why"]
-    some = resampling.first(_folds(plan["seconds"], resampling, run.budget_seconds))
+    some = resampling.first(folds_within(plan["seconds"], resampling, run.budget_seconds))
     started = time.monotonic()
     try:
         trials = candidate.cross_fit(dataset, some, plan["settings"], run)
@@ -271,7 +269,12 @@ def _planned(candidate: StructuredCandidate, dataset: Dataset, seconds: float, r
     return run.journal.once(f"plan of {candidate.name}", decide)
 
 
-def _folds(seconds: float, resampling: Resampling, budget_seconds: float) -> int:
+def share_of(seconds: float, waiting: int) -> float:
+    """What one fit may take where so many rungs wait: equal parts, with one for tuning the best on everything."""
+    return max(0.0, seconds) / (waiting + 1)
+
+
+def folds_within(seconds: float, resampling: Resampling, budget_seconds: float) -> int:
     """How many folds go with what one takes: all repeats, one repeat, a hold-out."""
     everything = len(resampling.splits)
     if everything * seconds <= _REPEATS_SHARE * budget_seconds:

@@ -101,6 +101,25 @@ class Cards:
 
 
 @dataclass(frozen=True, slots=True)
+class PictureCard:
+    """A picture as a data URI, what it shows in words, what is said of it, and where it stands."""
+
+    uri: str
+    words: Phrase
+    facts: Sequence[Phrase]
+    place: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pictures:
+    """Pictures to look at, under what they show."""
+
+    caption: Phrase
+    items: Sequence[PictureCard]
+    kind: ClassVar = "pictures"
+
+
+@dataclass(frozen=True, slots=True)
 class Commands:
     """Lines to type, each with what it does."""
 
@@ -108,7 +127,7 @@ class Commands:
     kind: ClassVar = "commands"
 
 
-Block = Paragraph | Bullets | Steps | Table | HeatMap | Figure | Cards | Commands
+Block = Paragraph | Bullets | Steps | Table | HeatMap | Figure | Cards | Pictures | Commands
 
 
 @dataclass(frozen=True, slots=True)

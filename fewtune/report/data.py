@@ -39,6 +39,23 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenAnswer:
+    """What the model answered with something else than a class, of one example that it had not seen.
+
+    Attributes:
+        place: where the example stands.
+        input: what it read.
+        target: what it should have answered, as the task writes it in JSON.
+        answer: what it did answer, in the same form.
+    """
+
+    place: str
+    input: str
+    target: Any
+    answer: Any
+
+
+@dataclass(frozen=True, slots=True)
 class LabelIssue:
     """A label that may be wrong.
 
@@ -65,11 +82,14 @@ class ReportData:
         out_of_fold: the training data, each example answered by a model that had not seen it.
         test: the test data.
         label_issues: the likeliest first.
+        open_out_of_fold, open_test: the same where answers are no classes.
     """
 
     out_of_fold: tuple[Answer, ...] | None = None
     test: tuple[Answer, ...] | None = None
     label_issues: tuple[LabelIssue, ...] | None = None
+    open_out_of_fold: tuple[OpenAnswer, ...] | None = None
+    open_test: tuple[OpenAnswer, ...] | None = None
 
 
 def read_private(files: Mapping[str, bytes]) -> ReportData:
@@ -85,6 +105,8 @@ def read_private(files: Mapping[str, bytes]) -> ReportData:
         out_of_fold=_answers(files, OUT_OF_FOLD),
         test=_answers(files, TEST),
         label_issues=_label_issues(files),
+        open_out_of_fold=_open_answers(files, OUT_OF_FOLD),
+        open_test=_open_answers(files, TEST),
     )
 
 
@@ -96,6 +118,17 @@ def _answers(files: Mapping[str, bytes], name: str) -> tuple[Answer, ...] | None
     return tuple(
         Answer(line["place"], str(line["text"]), line["label"], line["prediction"], float(line["confidence"]))
         for line in _complete(lines, name, ("place", "text", "label", "confidence"))
+    )
+
+
+def _open_answers(files: Mapping[str, bytes], name: str) -> tuple[OpenAnswer, ...] | None:
+    if name not in files:
+        return None
+    # An example that was never validated has no answer.
+    lines = [line for line in _lines(files[name], name) if line.get("answer") is not None]
+    return tuple(
+        OpenAnswer(line["place"], str(line["input"]), line["target"], line["answer"])
+        for line in _complete(lines, name, ("place", "input", "target"))
     )
 
 

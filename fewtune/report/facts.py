@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any
 
 from fewtune.bundle.manifest import scores_from_json
-from fewtune.report.data import Answer, ReportData
+from fewtune.report.data import Answer, OpenAnswer, ReportData
 from fewtune.report.phrase import Phrase, say
 from fewtune.report.wording import Noun, noun_of
 from fewtune.types import Score, Scores
@@ -94,10 +94,15 @@ class Report:
         """What the model said of examples that it had not seen: the test data, else the training data."""
         return self.data.test or self.data.out_of_fold or ()
 
+    @cached_property
+    def open_answers(self) -> tuple[OpenAnswer, ...]:
+        """The same where answers are no classes."""
+        return self.data.open_test or self.data.open_out_of_fold or ()
+
     @property
     def answers_come_from(self) -> Phrase:
         """Where `answers` are from, as the end of a sentence."""
-        if self.data.test:
+        if self.data.test or self.data.open_test:
             return say("the test data", "测试数据")
         return say(
             "the training data, each {one} answered by a model that had not seen it",

@@ -19,6 +19,7 @@ from fewtune.report.sections.again import again
 from fewtune.report.sections.candidates import candidates
 from fewtune.report.sections.confidence import confidence
 from fewtune.report.sections.confusions import confusions
+from fewtune.report.sections.found_boxes import found_boxes
 from fewtune.report.sections.learning_curve import learning_curve
 from fewtune.report.sections.next_steps import next_steps
 from fewtune.report.sections.outcome import outcome
@@ -39,6 +40,7 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     candidates,
     scores,
     confusions,
+    found_boxes,
     confidence,
     unsure,
     learning_curve,

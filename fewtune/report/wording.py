@@ -31,7 +31,7 @@ _NOUNS = {
     "translation": _noun("sentence", "sentences", "句子", "个"),
     "text-generation": _noun("prompt", "prompts", "提示", "条"),
     "image-classification": _PICTURE,
-    "detection": _PICTURE,
+    "object-detection": _PICTURE,
     "segmentation": _PICTURE,
 }
 
@@ -46,7 +46,7 @@ _TASKS = {
     "translation": say("translation", "翻译"),
     "text-generation": say("text generation", "文本生成"),
     "image-classification": say("image classification", "图像分类"),
-    "detection": say("object detection", "目标检测"),
+    "object-detection": say("object detection", "目标检测"),
     "segmentation": say("segmentation", "图像分割"),
 }
 
@@ -281,6 +281,26 @@ _FINDINGS = {
     "text-too-long": ("有 {count} 条文本超过模型能读的长度，超出的部分看不到。", "把关键内容放在前面，或缩短文本。"),
     "html-tags": ("有 {count} 条文本含有 HTML 标签。", "如果标签与类别无关，请去掉。"),
     "garbled-text": ("有 {count} 条文本含有因编码错误而损坏的字符。", "请用 UTF-8 重新导出数据。"),
+    "box-empty": ("有 {count} 个框没有面积或数值无效，已略去。", "请重新画框，或删去它们。"),
+    "box-beyond": ("有 {count} 个框完全在图片之外，已略去。", "请检查框与图片是否对应，以及数字的顺序。"),
+    "box-outside": ("有 {count} 个框超出图片，超出的部分已切去。", "如果本来如此，不必处理。"),
+    "size-differs": (
+        "有 {count} 张图片与标注文件所写的尺寸和形状不同。",
+        "请给出画框时所用的图片，或改正文件里的宽和高。",
+    ),
+    "size-scaled": ("有 {count} 张图片与标注文件所写的尺寸不同，框已随之缩放。", "如果不对，请改正文件里的宽和高。"),
+    "box-turned": ("有 {count} 张图片按 EXIF 旋转，框已随之旋转。", "不必处理。"),
+    "picture-without-boxes": (
+        "有 {count} 张图片没有框：模型从中学习哪里没有目标。",
+        "如果图中确实没有目标，不必处理；如果只是尚未标注，请先取出。",
+    ),
+    "few-boxes": ("有 {count} 个类别的框太少。", "请多标一些：只见过几次的东西很难再找到。"),
+    "box-tiny": (
+        "有 {count} 个框在检测器的画布上太小。",
+        "请把图片切成几块，或用 --set width_px、height_px 加大画布。",
+    ),
+    "box-twice": ("有 {count} 对同类的框几乎在同一位置。", "请每对删去一个。"),
+    "box-ignored": ("有 {count} 个框标为密集或难例：既不要求找到，也不计为误报。", "不必处理。"),
     "language-unknown-to-model": (
         "部分文本的语言不在模型的训练语言之内。",
         "请用 --model multilingual-e5-small，或让 --model 保持 auto。",

@@ -10,6 +10,7 @@ from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.image_classification import ImageClassifierRuntime
+from fewtune.runtime.object_detection import ObjectDetectionRuntime
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.threads import usable_cores
@@ -19,6 +20,7 @@ Runtime = ClassifierRuntime | StructuredRuntime
 _RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "text-classification": TextClassifierRuntime,
     "image-classification": ImageClassifierRuntime,
+    "object-detection": ObjectDetectionRuntime,
 }
 
 

@@ -66,6 +66,13 @@ class Objective(nn.Module, ABC):
     def loss(self, batch: int) -> Tensor:
         """The loss of a batch, by its number; drawing it uses no other randomness than torch's own."""
 
+    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
+        """What is learnt, with its share of the learning rate; by default everything at all of it."""
+        return [([parameter for parameter in self.parameters() if parameter.requires_grad], 1.0)]
+
+    def after_step(self) -> None:
+        """Called when the optimiser has stepped; by default nothing is done."""
+
 
 def train(
     objective: Objective,
@@ -150,6 +157,7 @@ class _Training(lightning.LightningModule):
             self.manual_backward(loss / self._schedule.accumulate)
         optimizer.step()  # type: ignore[union-attr]
         rates.step()  # type: ignore[union-attr]
+        self.objective.after_step()
         self._steps += 1
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -159,8 +167,8 @@ class _Training(lightning.LightningModule):
         self._steps = int(checkpoint["steps"])
 
     def configure_optimizers(self) -> Any:
-        learnt = [parameter for parameter in self.objective.parameters() if parameter.requires_grad]
         schedule = self._schedule
+        learnt = [{"params": some, "lr": share * schedule.learning_rate} for some, share in self.objective.rates()]
         optimizer = torch.optim.AdamW(learnt, schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
         return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)]
 

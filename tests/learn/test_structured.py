@@ -236,3 +236,13 @@ def test_choosing_among_many_alike_is_corrected() -> None:
     many = selection_optimism(task, dataset, contenders, taken, np.arange(30), np.random.default_rng(0))
     assert 0.02 < many < 0.3
     assert selection_optimism(task, dataset, contenders[:1], 0, np.arange(30), np.random.default_rng(0)) == 0
+
+
+def test_advice_says_what_each_rung_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    offer(monkeypatch, Times("none", 1.0), Times("right", 2.0), Times("dear", 2.0, least_seconds=1e6))
+    advice = pipeline.advise(Recipe(task="doubling"), source=NUMBERS)
+    assert advice.method == "right"
+    assert [(some.name, some.seconds) for some in advice.outlooks] == [("none", 40.0), ("right", 40.0)]
+    assert all(np.isnan(some.likely) for some in advice.outlooks), "nothing but trying it tells"
+    assert advice.seconds > 82, "all folds of both, and the last fit"
+    assert [some.name for some in advice.left_out] == ["dear"]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from fewtune.report.phrase import Phrase, say, whole_percent
+from fewtune.report.phrase import Phrase, say, shortened, whole_percent
 from fewtune.report.plots.svg import Drawing, Frame, circle, line, polygon, polyline, round_steps, text
 
 _WIDTH, _HEIGHT = 460, 300
@@ -101,3 +101,23 @@ def _line_names(frame: Frame, first: Cut) -> list[Markup]:
         text((x + 6, answered + 18), say("answered", "作答的比例"), "line-name"),
         text((x + 6, wrong - 8), say("wrong among the answered", "作答中答错的比例"), "line-name is-wrong"),
     ]
+
+
+def precision_plot(curves: Mapping[str, Sequence[float]]) -> Drawing:
+    """Precision over recall, a line a class: label to precision at recalls in equal steps from 0 to 1."""
+    ticks = (0.0, 0.25, 0.5, 0.75, 1.0)
+    frame = Frame(_LEFT, _TOP, _RIGHT, _BOTTOM, (0, 1), (0, 1))
+    content = [
+        *frame.axes(ticks, ticks, whole_percent, whole_percent),
+        text((_LEFT, 17), say("precision", "精确率"), "axis-title"),
+        text((_RIGHT, _HEIGHT - 8), say("recall", "召回率"), "axis-title", anchor="end"),
+    ]
+    for number, (label, values) in enumerate(curves.items()):
+        last = max(1, len(values) - 1)
+        content.append(
+            polyline([frame.at(i / last, value) for i, value in enumerate(values)], f"measured curve-{number}")
+        )
+        y = _BOTTOM - 14 - 17 * (len(curves) - 1 - number)
+        content.append(line((_LEFT + 10, y - 4), (_LEFT + 32, y - 4), f"measured curve-{number}"))
+        content.append(text((_LEFT + 38, y), shortened(label, 24), "line-name"))
+    return Drawing(_WIDTH, _HEIGHT, Markup("").join(content))

@@ -42,7 +42,8 @@ def confusions(report: Report) -> Section | None:
 
 def largest_confusions(report: Report) -> list[Confusion]:
     """All pairs that were confused, the commonest first."""
-    found = list(_pairs(report.labels, report.scores.confusion))
+    counts = report.scores.confusion
+    found = list(_pairs(report.labels, counts)) if counts else []
     return sorted(found, key=lambda confusion: (-confusion.count, confusion.support))
 
 
