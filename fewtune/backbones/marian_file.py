@@ -212,9 +212,7 @@ def _unquoted(value: str) -> str:
     return value[1:-1] if len(value) > 1 and value[0] == value[-1] and value[0] in "\"'" else value
 
 
-def write_marian(
-    tensors: Mapping[str, np.ndarray], settings: str, *, int8: Mapping[str, float] | None = None
-) -> bytes:
+def write_marian(tensors: Mapping[str, np.ndarray], settings: str, *, int8: Mapping[str, float] | None = None) -> bytes:
     """The bytes of a model file.
 
     Args:

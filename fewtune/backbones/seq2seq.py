@@ -111,9 +111,7 @@ class TranslatorParts:
         """What a translation may use."""
         never = {self.target.unknown, *marks.target_spaced, *marks.target_glued, *self.target.never()}
         never.discard(self.target.end)
-        return Words(
-            self.shortlist, len(self.target.pieces), self.target.end, np.array(sorted(never)), _LENGTH_FACTOR
-        )
+        return Words(self.shortlist, len(self.target.pieces), self.target.end, np.array(sorted(never)), _LENGTH_FACTOR)
 
     def graph(self, *, threads: int) -> Seq2SeqGraph:
         """The network, opened without torch."""
@@ -299,9 +297,7 @@ def _named(layer: str, **parts: Sequence[str]) -> list[str]:
     return [f"{layer}_{part}_{name}" for part, names in parts.items() for name in names]
 
 
-def _check_sizes(
-    weights: MarianWeights, source: SentencePieceFile, target: SentencePieceFile, path: Path
-) -> None:
+def _check_sizes(weights: MarianWeights, source: SentencePieceFile, target: SentencePieceFile, path: Path) -> None:
     for vocabulary, table, side in (
         (source, weights.source_table, "source"),
         (target, weights.target_table, "target"),

@@ -164,5 +164,3 @@ def _unknown(text: str, lacks: Callable[[str], bool]) -> Iterator[tuple[str, boo
         run, is_lacking = run + char, lacking
     if run:
         yield run, is_lacking
-
-
