@@ -27,8 +27,8 @@ _SPANS = {
     "tag": r"</?[a-zA-Z][\w:.-]*(?:\s[^<>\n]*?)?/?>|<!--.*?-->",
     "entity": r"&(?:[a-zA-Z]\w{1,30}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});",
     "braces": r"\$?\{\{[^{}\n]*\}\}|[$#%]?\{[^{}\n]*\}",
-    "printf": r"%\(\w+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?[diouxXeEfFgGcrsaA]\b"
-    r"|%%|%@",
+    "printf": r"%\(\w+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?"
+    r"[diouxXeEfFgGcrsaA]\b|%%|%@",
     "variable": r"\$[A-Za-z_]\w*|\|[A-Za-z_][\w.-]*\|",
     "escape": r"\\[a-zA-Z]+|\\[^\w\s]",
     "name": r"\b[A-Za-z]\w*(?:\.\w+)*\(\)|\b__\w+__\b|\b\w*[a-zA-Z0-9]_\w+\b|(?<![\w-])--[a-zA-Z][\w-]+",

@@ -45,7 +45,7 @@ def test_boxes_go_along_with_their_picture(seed: int, width: int, height: int) -
     rows, columns = np.nonzero(bright)
     if areas(moved.boxes_xyxy)[0] > 100:
         # Scaled up, an edge is a slope of some pixels.
-            assert abs(columns.min() - left) <= 3
+        assert abs(columns.min() - left) <= 3
         assert abs(columns.max() + 1 - right) <= 3
         assert abs(rows.min() - top) <= 2
         assert abs(rows.max() + 1 - bottom) <= 2
