@@ -22,6 +22,7 @@ import accuracy
 import advice
 import answers
 import augmentation
+import compression
 import coverage
 import curve
 import label_errors
@@ -50,6 +51,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "scale": scale.measurements,
     "peers": peers.measurements,
     "pictures": pictures.measurements,
+    "compression": compression.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
@@ -68,6 +70,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "scale": scale.table,
     "peers": peers.table,
     "pictures": pictures.table,
+    "compression": compression.table,
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,

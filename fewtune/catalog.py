@@ -61,6 +61,7 @@ from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 
+_SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
     "label_names",
     "known_classes",
@@ -180,6 +181,7 @@ def find_task(name: str, source: Any = None) -> Task:
         RecipeError: there is no such task.
     """
     known = tasks()
+    name = _SHORT_NAMES.get(name, name)
     if name == "auto":
         own = (task for task in known.values() if task.recognises(source))
         return next(own, known[TextClassification.name])

@@ -184,7 +184,7 @@ def _show_newest(
     tried: Sequence[_Tried],
     dataset: Dataset,
     targets: IntArray,
-    task: Task,
+    task: ClassifierTask,
     run: RunContext,
     temperature: float | None,
 ) -> None:

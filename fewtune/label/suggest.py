@@ -20,9 +20,6 @@ from fewtune.types import FloatArray, IntArray
 
 # Of the ridge regression, on features of length 1.
 _RIDGE = 1.0
-# Directions of the features that are looked at; the rest hardly varies.
-_WIDTH = 512
-_SAMPLED_ROWS = 8192
 # What an input counts at least that the model is sure of: it may be wrong.
 _LEAST = 1e-3
 # How much more than its even share of the suggestions a class may get, by what the model predicts.
@@ -71,7 +68,7 @@ def _ranked(pool: Pool, free: np.ndarray, count: int) -> list[int]:
     if pool.features is None:
         unsure = np.zeros(len(free)) if pool.uncertainty is None else pool.uncertainty
         return np.argsort(np.where(free, -unsure, np.inf), kind="stable")[:count].tolist()
-    rows, labelled = _directions(pool.features, pool.labelled)
+    rows, labelled = _centred(pool.features, pool.labelled)
     weight, unit = _weights(pool.uncertainty, len(rows))
     of_labelled = np.ones(len(labelled)) if pool.labelled_uncertainty is None else pool.labelled_uncertainty / unit
     known = (labelled * of_labelled[:, None]).T @ labelled
@@ -110,7 +107,7 @@ def _designed(
         free, count, quota: which may be taken, how many, and how many of each class.
     """
     target = ((rows * weight.astype(rows.dtype)[:, None]).T @ rows / len(rows)).astype(np.float64)
-    inverse = np.linalg.inv(_RIDGE * np.eye(rows.shape[1]) + known)
+    inverse = _inverse(_RIDGE * np.eye(rows.shape[1]) + known)
     reach = rows @ inverse.astype(rows.dtype)
     variance = np.einsum("ij,ij->i", reach, rows).astype(np.float64)
     gain = np.einsum("ij,ij->i", reach @ target.astype(rows.dtype), reach).astype(np.float64)
@@ -133,6 +130,14 @@ def _designed(
     return found
 
 
+def _inverse(matrix: FloatArray) -> FloatArray:
+    from threadpoolctl import threadpool_limits
+
+    # Several BLAS threads wait for each other at every column of so small a matrix, for minutes on a busy machine.
+    with threadpool_limits(limits=1, user_api="blas"):
+        return np.linalg.inv(matrix)
+
+
 def _weights(uncertainty: FloatArray | None, count: int) -> tuple[FloatArray, float]:
     """(n,) how much each input counts, 1 in the mean, and the uncertainty that counts 1."""
     unit = 1.0 if uncertainty is None else float(uncertainty.mean())
@@ -141,15 +146,11 @@ def _weights(uncertainty: FloatArray | None, count: int) -> tuple[FloatArray, fl
     return np.maximum(uncertainty / unit, _LEAST), unit
 
 
-def _directions(features: FloatArray, labelled: FloatArray | None) -> tuple[FloatArray, FloatArray]:
-    """Both sets centred, in the main directions of the pool, of length 1."""
+def _centred(features: FloatArray, labelled: FloatArray | None) -> tuple[FloatArray, FloatArray]:
+    """Both sets centred where the pool is, of length 1."""
     centre = features.mean(axis=0)
     rows = _unit(features - centre)
     others = rows[:0] if labelled is None else _unit(labelled - centre)
-    if rows.shape[1] > _WIDTH:
-        sample = rows[:: max(1, len(rows) // _SAMPLED_ROWS)].astype(np.float64)
-        main = np.linalg.eigh(sample.T @ sample)[1][:, -_WIDTH:]
-        rows, others = rows @ main, others @ main
     return rows, others
 
 

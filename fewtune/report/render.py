@@ -25,6 +25,7 @@ from fewtune.report.sections.learning_curve import learning_curve
 from fewtune.report.sections.next_steps import next_steps
 from fewtune.report.sections.outcome import outcome
 from fewtune.report.sections.scores import scores
+from fewtune.report.sections.segmented import segmented
 from fewtune.report.sections.suspects import suspects
 from fewtune.report.sections.training_data import training_data
 from fewtune.report.sections.unsure import unsure
@@ -42,6 +43,7 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     scores,
     confusions,
     found_boxes,
+    segmented,
     confidence,
     unsure,
     learning_curve,

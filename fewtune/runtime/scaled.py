@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 _HOW = (
     "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale (bilinear, Pillow) so that the "
     "longer side has `size_px` pixels and the shorter at least one; divide by 255; subtract `mean`, divide by `std`; "
-    "channels first; add zeros on the right and below up to multiples of `stride`. Of the logits, take what covers the picture, "
-    "scale each class to the picture's own size (bilinear, pixel centres aligned), and take the largest"
+    "channels first; add zeros on the right and below up to multiples of `stride`. Of the logits, take what covers "
+    "the picture, scale each class to the picture's own size (bilinear, pixel centres aligned), and take the largest"
 )
 # Pixels of a mask that are made at once: bounds what is held of large pictures.
 _BAND_PIXELS = 4_000_000

@@ -6,7 +6,6 @@ import threading
 from collections import OrderedDict
 from typing import Any
 
-from fewtune import pipeline
 from fewtune.data.duplicates import normalise
 from fewtune.errors import UserError
 from fewtune.recipe import Recipe
@@ -42,6 +41,8 @@ class Checker:
 
 
 def _check(project: Project) -> list[dict[str, Any]]:
+    from fewtune import pipeline
+
     rows = labelled(project.database)
     if not rows:
         return []

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fewtune.errors import DataError
-from fewtune.model import Model, load
 from fewtune.serve import limits as serve_limits
 from fewtune.serve.explain import occlusions, segments, weight
 from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
+
+if TYPE_CHECKING:
+    from fewtune.model import Model
 
 
 class OpenModel:
@@ -45,6 +47,8 @@ class OpenModel:
         return _answer(labels, rows[0])
 
     def _ask(self, run: Run, inputs: list[Any], task: str) -> tuple[tuple[str, ...], list[list[float]]]:
+        from fewtune.model import load
+
         with self._lock:
             if self._place != (run.project, run.number) or self._model is None:
                 self._model = load(run.bundle)

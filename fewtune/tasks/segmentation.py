@@ -17,7 +17,7 @@ from fewtune.data.check_masks import check_segmentation
 from fewtune.data.mask import IGNORE, IndexMask, encode_mask, mask_facts, overlay, read_mask
 from fewtune.data.picture import facts, open_picture
 from fewtune.data.picture_duplicates import picture_groups
-from fewtune.data.read.masks import MaskedDataset, content_sha256, holds_masks, read_masked_pictures
+from fewtune.data.read.masks import IMAGES, MaskedDataset, content_sha256, holds_masks, read_masked_pictures
 from fewtune.data.read.pictures import PATH, read_pictures
 from fewtune.data.split import choose_resampling
 from fewtune.errors import DataError, OutputError
@@ -73,7 +73,7 @@ class Segmentation(StructuredTask):
         del recipe
         if holds_masks(source):
             found = read_masked_pictures(source)
-            rows = tuple((place,) for place in found.places)
+            rows = tuple((place.removeprefix(f"{IMAGES}/"),) for place in found.places)
             return Inputs(
                 Table((PATH,), rows, found.places, found.source, "", found.notes), found.pictures, found.notes
             )

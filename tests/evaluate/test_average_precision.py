@@ -44,8 +44,8 @@ def coco_says(truths: list[Boxes], found: list[Detections]) -> tuple[float, floa
     content = {"images": [{"id": i + 1} for i in range(len(truths))], "categories": [{"id": k} for k in (1, 2, 3)]}
     annotations, results = [], []
     for i, (truth, some) in enumerate(zip(truths, found, strict=True), 1):
-        for (l, t, r, b), label, ignored in zip(truth.boxes_xyxy, truth.labels, truth.ignored, strict=True):
-            box = [l, t, r - l, b - t]
+        for (x, y, right, bottom), label, ignored in zip(truth.boxes_xyxy, truth.labels, truth.ignored, strict=True):
+            box = [x, y, right - x, bottom - y]
             annotations.append(
                 {
                     "id": len(annotations) + 1,
@@ -56,8 +56,10 @@ def coco_says(truths: list[Boxes], found: list[Detections]) -> tuple[float, floa
                     "iscrowd": int(ignored),
                 }
             )
-        for (l, t, r, b), label, score in zip(some.boxes_xyxy, some.labels, some.scores, strict=True):
-            results.append({"image_id": i, "category_id": int(label) + 1, "bbox": [l, t, r - l, b - t], "score": score})
+        for (x, y, right, bottom), label, score in zip(some.boxes_xyxy, some.labels, some.scores, strict=True):
+            results.append(
+                {"image_id": i, "category_id": int(label) + 1, "bbox": [x, y, right - x, bottom - y], "score": score}
+            )
     with redirect_stdout(io.StringIO()):
         truth = coco.COCO({**content, "annotations": annotations})
         evaluation = coco.COCOeval_faster(truth, truth.loadRes(results), "bbox", print_function=lambda *_: None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -90,10 +89,3 @@ def test_the_updates_are_those_of_the_whole_design() -> None:
         score[taken] = -1
         taken.append(int(score.argmax()))
     assert taken == found
-
-
-def test_features_of_many_directions_are_projected() -> None:
-    features, kind = blobs((20, 20, 20))
-    wide = features @ np.random.default_rng(0).normal(size=(24, 600))
-    assert sorted(kind[choose(Pool(60, wide, wide[:0]), 3, no_repeats)]) == [0, 1, 2]
-    assert replace(Pool(60, wide), size=60).features is wide

@@ -67,12 +67,10 @@ def project_of(desk: Desk) -> Project:
 
 def ended(look: Any, seconds: float) -> Any:
     until = time.monotonic() + seconds
-    while time.monotonic() < until:
-        state = look()
-        if state["status"] not in ("running", "ordering"):
-            return state
+    while (state := look())["status"] in ("running", "ordering"):
+        assert time.monotonic() < until, state
         time.sleep(0.2)
-    raise AssertionError(f"still {state}")
+    return state
 
 
 @contextmanager

@@ -138,7 +138,7 @@ def test_folds_score_it_where_there_is_no_test(place: Path, tmp_path: Path) -> N
 def test_what_is_not_right_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="multiple of 32"):
         fewtune.fit(place / "train", out=tmp_path / "x", method="partial", settings={**QUICK, "width_px": 100})
-    with pytest.raises(UserError, match="COCO|form"):
+    with pytest.raises(UserError, match=r"COCO|form"):
         fewtune.fit(place / "train" / "images", out=tmp_path / "x", task="object-detection")
 
 

@@ -1,0 +1,60 @@
+"""The two graphs of a translator: the encoder once for a batch, the decoder once for each word."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.types import FloatArray, IntArray
+
+
+class Seq2SeqGraph:
+    """An encoder and a decoder in ONNX Runtime; see backbones/marian_onnx.py for what goes in and comes out."""
+
+    def __init__(self, encoder: bytes | Path, decoder: bytes | Path, *, threads: int) -> None:
+        """Open the graphs.
+
+        Args:
+            encoder, decoder: serialised ONNX models, or the files they are in.
+            threads: how many threads one computation may use.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        # Waiting threads that spin take the cores from whatever runs beside or after the graph.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+
+        def opened(graph: bytes | Path) -> onnxruntime.InferenceSession:
+            content = graph if isinstance(graph, bytes) else str(graph)
+            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+
+        self._encoder, self._decoder = opened(encoder), opened(decoder)
+        self._gives = [node.name for node in self._encoder.get_outputs()]
+        self._outputs = [node.name for node in self._decoder.get_outputs()]
+        self._states = [node for node in self._decoder.get_inputs() if node.name.startswith("state_")]
+
+    def begin(self, input_ids: IntArray, mask: IntArray, output_ids: IntArray) -> dict[str, Any]:
+        """Read the sources (batch, source); keys, values and states by the names of the decoder's inputs."""
+        feed = {"input_ids": input_ids, "attention_mask": mask, "output_ids": output_ids}
+        memory: dict[str, Any] = dict(zip(self._gives, self._encoder.run(self._gives, feed), strict=True))
+        for state in self._states:
+            memory[state.name] = np.zeros((len(input_ids), int(state.shape[1])), np.float32)
+        return memory
+
+    def step(self, memory: dict[str, Any], previous: IntArray, position: int) -> FloatArray:
+        """(batch, words) logits of the next word; the states in `memory` move on."""
+        feed = {**memory, "previous": previous, "position": np.asarray(position, np.int64)}
+        found = dict(zip(self._outputs, self._decoder.run(self._outputs, feed), strict=True))
+        for state in self._states:
+            memory[state.name] = found[f"next_{state.name}"]
+        return np.asarray(found["logits"])
+
+    def keep(self, memory: dict[str, Any], rows: IntArray) -> dict[str, Any]:
+        """The memory of some of the batch's sentences."""
+        shared = ("output_rows", "output_bias")
+        return {name: value if name in shared else value[rows] for name, value in memory.items()}

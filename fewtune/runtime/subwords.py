@@ -1,0 +1,151 @@
+"""Texts to the words of a translator's vocabulary and back, protected spans included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+
+from fewtune.errors import BundleError
+from fewtune.runtime.greedy import Source
+from fewtune.runtime.protection import mark, marked
+
+SPACE = "▁"
+
+
+@dataclass(frozen=True, slots=True)
+class Marks:
+    """Words of the two vocabularies that stand for protected spans; texts are never made of them.
+
+    Attributes:
+        source_spaced, source_glued: for each mark, its id in a source, with a space before it and without.
+        target_spaced, target_glued: the same in a translation.
+    """
+
+    source_spaced: tuple[int, ...] = ()
+    source_glued: tuple[int, ...] = ()
+    target_spaced: tuple[int, ...] = ()
+    target_glued: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.source_spaced)
+
+    def to_json(self) -> bytes:
+        """As JSON."""
+        return json.dumps(asdict(self)).encode()
+
+
+def read_marks(content: bytes, *, where: str) -> Marks:
+    """The inverse of `Marks.to_json`. Raises BundleError where it is of another form."""
+    try:
+        return Marks(**{name: tuple(int(i) for i in ids) for name, ids in json.loads(content).items()})
+    except (ValueError, TypeError, AttributeError) as error:
+        raise BundleError(f"The marks cannot be read ({error}).", where=where, how="Fit it again.") from None
+
+
+class Vocabulary:
+    """A tokenizer of SentencePiece's Unigram kind that reads the parts between protected spans."""
+
+    def __init__(self, tokenizer_json: bytes) -> None:
+        """Open it."""
+        from tokenizers import Tokenizer
+
+        self._tokenizer = Tokenizer.from_str(tokenizer_json.decode())
+        self._tokenizer.no_padding()
+        self._known: dict[str, bool] = {}
+
+    @cached_property
+    def pieces(self) -> list[str]:
+        """Every piece by its id."""
+        vocabulary = self._tokenizer.get_vocab()
+        return sorted(vocabulary, key=lambda piece: vocabulary[piece])
+
+    @cached_property
+    def end(self) -> int:
+        """Id of the end of a sentence."""
+        return self.pieces.index("</s>")
+
+    @cached_property
+    def unknown(self) -> int:
+        """Id of what stands for characters that it lacks."""
+        return int(json.loads(self._tokenizer.to_str())["model"]["unk_id"])
+
+    def lacks(self, char: str) -> bool:
+        """Whether texts with this character lose it."""
+        if char not in self._known:
+            self._known[char] = self.unknown not in self._ids(char) and bool(self._ids(char))
+        return not self._known[char]
+
+    def _ids(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text).ids
+
+    def _normal(self, text: str) -> str:
+        normaliser = self._tokenizer.normalizer
+        return normaliser.normalize_str(text) if normaliser else text
+
+    def encode(self, text: str, spaced: Sequence[int], glued: Sequence[int], order: Sequence[int] = ()) -> list[int]:
+        """Ids of a text with marks, without the end.
+
+        Args:
+            text: its marks' numbers are below the number of ids in `spaced` and `glued`.
+            spaced, glued: ids of the marks with a space before them, and without.
+            order: which of the ids stand for the marks, by their number; empty: in their order.
+        """
+        ids: list[int] = []
+        space = True  # a text begins as if a space stood before it
+        for part, number in marked(text):
+            if number is not None:
+                at = order[number] if order else number
+                ids.append(spaced[at] if space else glued[at])
+                space = False
+                continue
+            normal = self._normal(part)
+            words = " ".join(normal.split())
+            if words:
+                ids += self._ids((" " if space or normal[0].isspace() else "") + words)
+            space = normal[-1].isspace() if normal.strip() else space or bool(normal)
+        return ids
+
+    def decode(self, ids: Sequence[int], spaced: Sequence[int], glued: Sequence[int]) -> str:
+        """The text of ids, with marks where ids stand for spans."""
+        marks = {i: SPACE + mark(number) for number, i in enumerate(spaced)}
+        marks |= {i: mark(number) for number, i in enumerate(glued)}
+        text = "".join(marks.get(i) or self.pieces[i] for i in ids)
+        return text.replace(SPACE, " ").strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Subwords:
+    """The two vocabularies of a translator with the words that stand for protected spans.
+
+    Attributes:
+        source, target: the same one where they share it.
+        marks: none where nothing is protected.
+    """
+
+    source: Vocabulary
+    target: Vocabulary
+    marks: Marks
+
+    def lacks(self, char: str) -> bool:
+        """Whether either vocabulary lacks a character."""
+        return self.source.lacks(char) or (self.target is not self.source and self.target.lacks(char))
+
+    def encode_source(self, text: str, order: Sequence[int] = ()) -> Source:
+        """A sentence with marks to words."""
+        marks = self.marks
+        ids = self.source.encode(text, marks.source_spaced, marks.source_glued, order)
+        numbers = [number for _, number in marked(text) if number is not None]
+        places = [order[number] if order else number for number in numbers]
+        forms = tuple((marks.target_spaced[place], marks.target_glued[place]) for place in places)
+        return Source((*ids, self.source.end), forms)
+
+    def encode_target(self, text: str, order: Sequence[int] = ()) -> list[int]:
+        """A translation with marks to words, the end among them; what the vocabulary lacks is left out."""
+        ids = self.target.encode(text, self.marks.target_spaced, self.marks.target_glued, order)
+        return [*(i for i in ids if i != self.target.unknown), self.target.end]
+
+    def decode_target(self, ids: Sequence[int]) -> str:
+        """The text of a translation, with its marks."""
+        return self.target.decode(ids, self.marks.target_spaced, self.marks.target_glued)
