@@ -433,11 +433,13 @@ class StructuredTask(Task):
 
     Attributes:
         parity_tolerance: by how much the bundle's answers may differ from the tuner's, as `gap` measures it.
-        full_scale: of the metrics whose best value is not 1.
+        full_scale: of the metrics whose best value is not 1; infinity where there is no end to them.
+        lower_is_better: whether less of the primary metric is better.
     """
 
     parity_tolerance: ClassVar[float]
     full_scale: ClassVar[Mapping[str, float]] = {}
+    lower_is_better: ClassVar[bool] = False
 
     @abstractmethod
     def measure(

@@ -136,13 +136,13 @@ class _Graph:
     def linear(self, name: str, hidden: str) -> str:
         """A matrix product with the weights of that name, and its bias where there is one."""
         matrix = self.weights.tensors[f"{name}.weight"]
-        product = self.product(f"{name}.weight", matrix.shape, hidden, self.bits)
+        product = self.product(f"{name}.weight", matrix.shape, hidden)
         bias = self.weights.tensors.get(f"{name}.bias")
         return product if bias is None else self.op("Add", product, self.floats(f"{name}.bias", bias))
 
-    def product(self, name: str, shape: tuple[int, ...], hidden: str, bits: Bits) -> str:
-        """A product with an (out, in) matrix."""
-        outer, inner = shape
+    def product(self, name: str, shape: tuple[int, ...], hidden: str, least: int = 0) -> str:
+        """A product with an (out, in) matrix, in `least` bits at least."""
+        (outer, inner), bits = shape, max(self.bits, least)
         if bits == 32 and name in self.initializers:  # the table of words, which is written with too
             turned = self.op("Transpose", name, perm=[1, 0])
             return self.op("MatMul", hidden, turned)
@@ -237,7 +237,7 @@ def decoder_graph(weights: LlamaWeights, *, bits: Bits) -> bytes:
     wanted = graph.op("Gather", hidden, "wanted", axis=1)
     head = _WORDS if weights.tied else _HEAD
     shape = weights.tensors[head].shape
-    logits = graph.product(head, shape, wanted, 32 if bits == 32 else 8)
+    logits = graph.product(head, shape, wanted, least=8)
     graph.op("Identity", logits, output="logits")
     return _serialise(graph, shape[0])
 

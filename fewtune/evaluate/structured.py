@@ -68,7 +68,9 @@ def structured_scores(
     gain = None
     if baseline is not None:
         untouched = task.measure(some, labels, [baseline[i] for i in seen], weights)
-        gain = _difference(task, measured, untouched, groups[seen], variance, optimism)
+        better, worse = (untouched, measured) if task.lower_is_better else (measured, untouched)
+        # A gain is above 0 where the model is better, whichever way the metric goes.
+        gain = _difference(task, better, worse, groups[seen], variance, optimism)
     return Scores(
         metrics=scores(measured.metrics),
         per_class={label: scores(values) for label, values in measured.per_class.items()},
@@ -93,11 +95,12 @@ def compare_answers(
         return None
     some, weights = part_of(dataset, seen), group_weights(groups[seen])
     first, second = (task.measure(some, dataset.labels, [each[i] for i in seen], weights) for each in answers)
-    difference = _difference(task, first, second, groups[seen], OUT_OF_FOLD_VARIANCE, optimism)
+    signed = _corrected(task, task.primary_metric, optimism)
+    difference = _difference(task, first, second, groups[seen], OUT_OF_FOLD_VARIANCE, signed)
     difference = replace(difference, interval_method=f"{difference.interval_method}; {OUT_OF_FOLD}")
     low, high = difference.low, difference.high
     declared = low is not None and high is not None and (low > 0 or high < 0)
-    words = _in_words(*names, task.primary_metric, difference, declared)
+    words = _in_words(*names, task, difference, declared)
     return Comparison(*names, task.primary_metric, difference, declared, words)
 
 
@@ -115,7 +118,7 @@ def selection_optimism(
     among groups drawn with replacement is scored on those not drawn, beside what was taken.
 
     Returns:
-        What must be subtracted from the primary metric; at least 0.
+        What the primary metric is too good by; at least 0.
     """
     seen = answered(*contenders)
     if len(contenders) == 1 or not len(seen):
@@ -126,8 +129,9 @@ def selection_optimism(
         np.array([primary(task, some, [each[i] for i in seen], weights) for each in contenders])
         for weights in (drawn, (drawn == 0).astype(float))
     )
-    best = np.nan_to_num(inside, nan=-math.inf).argmax(axis=0)
-    gaps = outside[taken] - outside[best, np.arange(outside.shape[1])]
+    sign = -1 if task.lower_is_better else 1
+    best = np.nan_to_num(sign * inside, nan=-math.inf).argmax(axis=0)
+    gaps = sign * (outside[taken] - outside[best, np.arange(outside.shape[1])])
     return max(0.0, float(np.nanmean(gaps))) if np.isfinite(gaps).any() else 0.0
 
 
@@ -168,7 +172,10 @@ def _drawn(groups: IntArray, generator: np.random.Generator, draws: int = 200) -
 
 
 def _corrected(task: StructuredTask, metric: str, optimism: float) -> float:
-    return optimism if metric == task.primary_metric else 0.0
+    """What is to be subtracted from a metric; below 0 where less is better."""
+    if metric != task.primary_metric:
+        return 0.0
+    return -optimism if task.lower_is_better else optimism
 
 
 def _difference(
@@ -187,9 +194,10 @@ def _score(draws: FloatArray, groups: IntArray, variance: float, scale: float, o
     if math.isnan(value):
         return Score(math.nan, None, None, count, _LEVEL, method)
     low, high = _interval(value, draws[1:], groups, variance, scale)
-    if low is not None:
-        # The correction may itself be too large, so the upper end stays.
-        low = low - optimism if math.isinf(scale) else max(0.0, low - optimism)
+    if low is not None and high is not None:
+        # The correction may itself be too large, so the better end stays.
+        low, high = low - max(0.0, optimism), high - min(0.0, optimism)
+        low = low if math.isinf(scale) else max(0.0, low)
     return Score(value - optimism, low, high, count, _LEVEL, method)
 
 
@@ -220,12 +228,13 @@ def _unvaried(value: float, size: float, scale: float) -> Interval:
     return (None, None) if low is None or high is None else (scale * low, scale * high)
 
 
-def _in_words(rung: str, against: str, metric: str, difference: Score, declared: bool) -> str:
-    more = f"In {metric}, {rung} is {abs(difference.value):.3g} "
+def _in_words(rung: str, against: str, task: StructuredTask, difference: Score, declared: bool) -> str:
+    more = f"In {task.primary_metric}, {rung} is {abs(difference.value):.3g} "
     more += f"{'above' if difference.value >= 0 else 'below'} {against}"
     if difference.low is None or difference.high is None:
         return f"{more}: by how much that is chance cannot be known."
     verdict = "that can still be chance"
     if declared:
-        verdict = "it is really better" if difference.low > 0 else "it is really worse"
+        better = (difference.low > 0) != task.lower_is_better
+        verdict = "it is really better" if better else "it is really worse"
     return f"{more} (between {difference.low:+.3g} and {difference.high:+.3g}): {verdict}."

@@ -7,6 +7,7 @@ everything.
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -304,8 +305,11 @@ def _ranking(task: StructuredTask, tried: Sequence[_Tried], dataset: Dataset) ->
     seen = answered(*(some.trial.answers for some in tried))
     part, ones = part_of(dataset, seen), np.ones((1, len(seen)))
     values = [primary(task, part, [some.trial.answers[i] for i in seen], ones)[0] for some in tried]
-    values = [float(value) for value in np.nan_to_num(values, nan=-np.inf)]
-    near = max(values) - _NEAR_TIE * task.full_scale.get(task.primary_metric, 1.0)
+    sign = -1 if task.lower_is_better else 1
+    values = [float(value) for value in np.nan_to_num(sign * np.array(values), nan=-np.inf)]
+    scale = task.full_scale.get(task.primary_metric, 1.0)
+    # Of a metric without an end, the share is of the value itself.
+    near = max(values) - _NEAR_TIE * (abs(max(values)) if math.isinf(scale) else scale)
     leader = next(place for place, value in enumerate(values) if value >= near)
     rest = sorted((place for place in range(len(tried)) if place != leader), key=lambda place: -values[place])
     return [leader, *rest]

@@ -148,7 +148,7 @@ def offer(monkeypatch: pytest.MonkeyPatch, *candidates: Times) -> None:
 
     known = catalog.tasks
     monkeypatch.setattr(catalog, "tasks", lambda: {**known(), "doubling": Doubling()})
-    monkeypatch.setattr(catalog, "_structured_tuners", lambda recipe: [TimesTuner()])
+    monkeypatch.setattr(catalog, "_structured_tuners", lambda *_: [TimesTuner()])
     monkeypatch.setitem(runtime._RUNTIMES, "doubling", TimesRuntime)
 
 
@@ -246,3 +246,53 @@ def test_advice_says_what_each_rung_takes(monkeypatch: pytest.MonkeyPatch) -> No
     assert all(np.isnan(some.likely) for some in advice.outlooks), "nothing but trying it tells"
     assert advice.seconds > 82, "all folds of both, and the last fit"
     assert [some.name for some in advice.left_out] == ["dear"]
+
+
+class Misses(Doubling):
+    """The same task, with the mean distance from the truth, of which less is better."""
+
+    primary_metric = "distance"
+    full_scale = {"distance": float("inf")}
+    lower_is_better = True
+
+    def measure(
+        self, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[Any], weights: FloatArray
+    ) -> Measured:
+        misses = np.array([abs(answer - example.target) for answer, example in zip(answers, dataset, strict=True)])
+        return Measured({"distance": weights @ misses / np.maximum(weights.sum(axis=1), 1e-12)})
+
+
+def test_less_can_be_better(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    untouched, wrong, right = Times("none", 1.0), Times("wrong", 3.0), Times("right", 2.1)
+    offer(monkeypatch, untouched, wrong, right)
+    known = catalog.tasks
+    monkeypatch.setattr(catalog, "tasks", lambda: {**known(), "doubling": Misses()})
+    model = fewtune.fit(NUMBERS, task="doubling", out=tmp_path / "a", budget="5m")
+    assert model.manifest.method == "right"
+    gain = model.scores.gain_over_baseline
+    assert gain is not None
+    assert gain.low is not None
+    assert gain.value == pytest.approx(0.9 * 19.5)
+    assert gain.low > 0
+    assert all("really better" in comparison.words for comparison in model.manifest.comparisons)
+    assert all("below" in comparison.words for comparison in model.manifest.comparisons)
+    assert all(comparison.difference.value < 0 for comparison in model.manifest.comparisons)
+
+
+def test_what_was_chosen_for_being_low_is_corrected_upwards() -> None:
+    generator = np.random.default_rng(0)
+    task = Misses()
+    dataset = task.read([(str(i), 0.0) for i in range(30)], Recipe(), "evaluate")
+    contenders = [list(generator.exponential(size=30)) for _ in range(20)]
+    taken = int(np.argmin([sum(answers) for answers in contenders]))
+    optimism = selection_optimism(task, dataset, contenders, taken, np.arange(30), np.random.default_rng(0))
+    assert 0.05 < optimism < 1
+    plain, corrected = (
+        structured_scores(task, dataset, (), contenders[taken], np.arange(30), how="", optimism=some)["distance"]
+        for some in (0.0, optimism)
+    )
+    assert plain.high is not None
+    assert corrected.high is not None
+    assert corrected.value == pytest.approx(plain.value + optimism)
+    assert corrected.high == pytest.approx(plain.high + optimism)
+    assert corrected.low == plain.low
