@@ -25,6 +25,7 @@ import augmentation
 import compression
 import coverage
 import curve
+import generation
 import label_errors
 import peers
 import pictures
@@ -52,6 +53,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "peers": peers.measurements,
     "pictures": pictures.measurements,
     "compression": compression.measurements,
+    "generation": generation.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
@@ -71,6 +73,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "peers": peers.table,
     "pictures": pictures.table,
     "compression": compression.table,
+    "generation": generation.table,
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,

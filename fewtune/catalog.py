@@ -49,10 +49,12 @@ from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
+from fewtune.tasks.text_generation import TextGeneration
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
 from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
 from fewtune.tune.full import FullTuner
+from fewtune.tune.generation import AsItIsTuner, LoraRepliesTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
 from fewtune.tune.partial import PartialTuner
@@ -81,7 +83,7 @@ _MAY_BE_ZERO = {
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    own = (TextClassification(), ObjectDetection(), Segmentation(), ImageClassification())
+    own = (TextClassification(), TextGeneration(), ObjectDetection(), Segmentation(), ImageClassification())
     return {task.name: task for task in (*own, *_plugins("tasks"))}
 
 
@@ -140,6 +142,9 @@ def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
 
 def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     """Those of tasks whose answers are not classes."""
+    if task.reads == "generation":
+        models = list(language_models().values()) if recipe.model == "auto" else [find_language_model(recipe.model)]
+        return [AsItIsTuner(models), LoraRepliesTuner(models)]
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
@@ -196,6 +201,8 @@ def find_backbone(name: str, task: Task) -> Backbone:
     Raises:
         RecipeError: none of the three.
     """
+    if task.reads == "generation":
+        return find_language_model(name)
     return find_network(name) if task.reads == "pictures" else find_encoder(name)
 
 

@@ -338,12 +338,14 @@ class Task(ABC):
         reads: what its backbones read, as `ModelInfo.task` has it: "text", "pictures".
         primary_metric: the metric that is named first.
         odd_inputs: what a bundle is tried on beside the data.
+        compared_inputs: how many of the data, about, it is tried on.
     """
 
     name: ClassVar[str]
     reads: ClassVar[str]
     primary_metric: ClassVar[str]
     odd_inputs: ClassVar[tuple[Any, ...]] = ()
+    compared_inputs: ClassVar[int] = 32
 
     @abstractmethod
     def recognises(self, source: Any) -> bool:

@@ -110,7 +110,9 @@ def show_fit(console: Console, result: FitResult) -> None:
     console.print(f"[dim]{name.capitalize()} {escape(result.scores.how)}.[/]", highlight=False)
     gain = result.scores.gain_over_baseline
     if gain is not None and name != "accuracy":
-        console.print(f"{gain.value:+.3g} over the untouched model ({_ends(gain, '{:+.3g}')}).", highlight=False)
+        console.print(
+            f"Better than the untouched model by {gain.value:.3g} ({_ends(gain, '{:.3g}')}).", highlight=False
+        )
     if result.learning_curve is not None:
         console.print(escape(result.learning_curve.words), highlight=False)
     for threshold in result.answer_rules.thresholds:

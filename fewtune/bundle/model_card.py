@@ -25,16 +25,19 @@ _METRIC_NAMES = {
     "bleu": "BLEU",
     "exact_match": "Exact match",
     "placeholders_kept": "Placeholders kept",
+    "rouge_l": "ROUGE-L",
+    "perplexity": "Perplexity",
 }
 # What a model does whose answers are not classes.
 _DOES = {
     "detection": "Finds things in pictures and says where they are",
     "segmentation": "Says of every pixel of a picture what it belongs to",
     "translation": "Translates",
+    "text-generation": "Replies to prompts in the manner of the examples",
 }
 _SHARES = {
     *("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"),
-    *("map", "map_50", "miou", "dice", "pixel_accuracy", "exact_match", "placeholders_kept"),
+    *("map", "map_50", "miou", "dice", "pixel_accuracy", "exact_match", "placeholders_kept", "rouge_l"),
 }
 _CLASS_METRIC_NAMES = {"precision": "precision", "recall": "recall", "f1": "F1", "ap": "AP", "iou": "IoU"}
 _NO_METRICS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}

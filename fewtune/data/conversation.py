@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
+
+from fewtune.errors import DataError
 
 SYSTEM, USER, ASSISTANT = "system", "user", "assistant"
 Turns = tuple[tuple[str, str], ...]
+_ROLES = {
+    **dict.fromkeys((SYSTEM, "developer"), SYSTEM),
+    **dict.fromkeys((USER, "human"), USER),
+    **dict.fromkeys((ASSISTANT, "gpt", "model", "bot"), ASSISTANT),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +54,33 @@ class Generated:
     def __str__(self) -> str:
         """The text."""
         return self.text or ""
+
+
+def conversation_from(messages: Sequence[Any], *, where: str) -> Conversation:
+    """Chat messages, such as {"role": "user", "content": "..."}, that end with the user's.
+
+    Raises:
+        DataError: one has no role or no text.
+    """
+    return Conversation(turns_from(messages, where=where))
+
+
+def turns_from(messages: Sequence[Any], *, where: str) -> Turns:
+    """(role, text) of chat messages; "from" and "value", "human" and "gpt" are understood too.
+
+    Raises:
+        DataError: one has no role that is known, or no text.
+    """
+    turns = []
+    for number, message in enumerate(messages, start=1):
+        found = message if isinstance(message, Mapping) else {}
+        role = _ROLES.get(str(found.get("role", found.get("from", ""))).lower())
+        text = found.get("content", found.get("value"))
+        if role is None or not isinstance(text, str):
+            raise DataError(
+                f"Message {number} has no {'role that is known' if role is None else 'text'}.",
+                where=where,
+                how='Write messages such as {"role": "user", "content": "..."}; roles are system, user, assistant.',
+            )
+        turns.append((role, text.strip()))
+    return tuple(turns)

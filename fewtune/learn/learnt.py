@@ -13,9 +13,6 @@ from fewtune.interfaces import Fitted, Task
 from fewtune.recipe import Recipe
 from fewtune.types import AnswerRules, Comparison, Dataset, LearningCurve, LeftOut, Rung, Scores, Suspect
 
-# Of the data, so many inputs are given to the written bundle and to the tuner: both must answer the same.
-_PARITY_INPUTS = 32
-
 
 @dataclass(frozen=True, slots=True)
 class Learnt:
@@ -69,8 +66,8 @@ def resolved(
 
 
 def parity_inputs(task: Task, dataset: Dataset) -> list[Any]:
-    """What the written bundle is tried on: a part of the data, and what is odd."""
-    step = max(1, len(dataset) // _PARITY_INPUTS)
+    """What the written bundle must answer as the tuner does: a part of the data, and what is odd."""
+    step = max(1, len(dataset) // task.compared_inputs)
     return [*(example.input for example in dataset.examples[::step]), *task.odd_inputs]
 
 

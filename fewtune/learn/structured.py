@@ -197,8 +197,9 @@ def _climb(
         for some in tried
         if some is not best
     ]
-    private = {"out_of_fold.jsonl": _answers(task, dataset, dataset.labels, best.trial.answers)}
     untouched = next((some for some in tried if some.candidate.method == BASELINE), None)
+    before = None if untouched is None or untouched is best else untouched.trial.answers
+    private = {"out_of_fold.jsonl": _answers(task, dataset, dataset.labels, best.trial.answers, before)}
     if test is None:
         scores = structured_scores(
             task,
@@ -214,7 +215,8 @@ def _climb(
     else:
         inputs = [example.input for example in test]
         answers = fitted.reference(inputs)
-        private["test.jsonl"] = _answers(task, test, dataset.labels, answers)
+        before = None if untouched is best else _untouched_answers(untouched, dataset, inputs, run)
+        private["test.jsonl"] = _answers(task, test, dataset.labels, answers, before)
         scores = structured_scores(
             task,
             test,
@@ -222,7 +224,7 @@ def _climb(
             answers,
             task.groups(test),
             how=f"on {len(test)} test examples ({test.source}) that chose nothing",
-            baseline=_untouched_answers(untouched, dataset, inputs, run),
+            baseline=answers if untouched is best else before,
         )
     return _Delivery(
         winner=best.candidate,
@@ -348,17 +350,30 @@ def _untouched_answers(
     return untouched.candidate.fit(dataset, untouched.trial.settings, run).reference(inputs)
 
 
-def _answers(task: StructuredTask, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[Any]) -> bytes:
-    """A JSON line an example: its input, what it should be, and what the model answered."""
-    return json_lines(
+def _answers(
+    task: StructuredTask,
+    dataset: Dataset,
+    labels: tuple[str, ...],
+    answers: Sequence[Any],
+    before: Sequence[Any] | None = None,
+) -> bytes:
+    """A JSON line an example: its input, what it should be, and what the model answered; before tuning, too."""
+
+    def written(answer: Any) -> Any:
+        return None if answer is None else task.answer_as_json(answer, labels)
+
+    rows = [
         {
             "place": example.place,
             "input": str(example.input),
             "target": task.target_as_json(example, labels),
-            "answer": None if answer is None else task.answer_as_json(answer, labels),
+            "answer": written(answer),
         }
         for example, answer in zip(dataset, answers, strict=True)
-    )
+    ]
+    if before is not None:
+        rows = [{**row, "before": written(answer)} for row, answer in zip(rows, before, strict=True)]
+    return json_lines(rows)
 
 
 def _disagreement(task: StructuredTask, dataset: Dataset, fitted: Fitted) -> Callable[[StructuredRuntime], float]:

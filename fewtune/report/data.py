@@ -47,12 +47,14 @@ class OpenAnswer:
         input: what it read.
         target: what it should have answered, as the task writes it in JSON.
         answer: what it did answer, in the same form.
+        before: what the untouched model answered; None where that is not known.
     """
 
     place: str
     input: str
     target: Any
     answer: Any
+    before: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def _open_answers(files: Mapping[str, bytes], name: str) -> tuple[OpenAnswer, ..
     # An example that was never validated has no answer.
     lines = [line for line in _lines(files[name], name) if line.get("answer") is not None]
     return tuple(
-        OpenAnswer(line["place"], str(line["input"]), line["target"], line["answer"])
+        OpenAnswer(line["place"], str(line["input"]), line["target"], line["answer"], line.get("before"))
         for line in _complete(lines, name, ("place", "input", "target"))
     )
 

@@ -24,6 +24,7 @@ from fewtune.report.sections.found_boxes import found_boxes
 from fewtune.report.sections.learning_curve import learning_curve
 from fewtune.report.sections.next_steps import next_steps
 from fewtune.report.sections.outcome import outcome
+from fewtune.report.sections.replies import replies
 from fewtune.report.sections.scores import scores
 from fewtune.report.sections.segmented import segmented
 from fewtune.report.sections.suspects import suspects
@@ -44,6 +45,7 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     confusions,
     found_boxes,
     segmented,
+    replies,
     confidence,
     unsure,
     learning_curve,

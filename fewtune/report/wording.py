@@ -78,11 +78,13 @@ class Metric:
 
     Attributes:
         scale: "share" is a fraction, "hundred" runs from 0 to 100, "open" has no upper end.
+        lower_is_better: whether less of it is better.
     """
 
     name: Phrase
     meaning: Phrase
     scale: Literal["share", "hundred", "open"] = "share"
+    lower_is_better: bool = False
 
 
 _METRICS = {
@@ -130,7 +132,10 @@ _METRICS = {
     ),
     "rouge_l": Metric(say("ROUGE-L", "ROUGE-L"), say("Longest shared run of words.", "最长公共子序列的重合程度。")),
     "perplexity": Metric(
-        say("perplexity", "困惑度"), say("How surprised the model is; 1 is best.", "模型的意外程度，1 最好。"), "open"
+        say("perplexity", "困惑度"),
+        say("How surprised the model is; 1 is best.", "模型的意外程度，1 最好。"),
+        "open",
+        True,
     ),
 }
 

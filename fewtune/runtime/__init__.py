@@ -14,6 +14,7 @@ from fewtune.runtime.object_detection import ObjectDetectionRuntime
 from fewtune.runtime.segmentation import SegmentationRuntime
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
+from fewtune.runtime.text_generation import TextGenerationRuntime
 from fewtune.runtime.threads import usable_cores
 
 Runtime = ClassifierRuntime | StructuredRuntime
@@ -23,6 +24,7 @@ _RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "image-classification": ImageClassifierRuntime,
     "object-detection": ObjectDetectionRuntime,
     "segmentation": SegmentationRuntime,
+    "text-generation": TextGenerationRuntime,
 }
 
 

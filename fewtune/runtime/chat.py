@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from fewtune.data.conversation import ASSISTANT, SYSTEM, USER, Turns
-from fewtune.errors import BundleError, DataError
+from fewtune.errors import DataError
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,21 +49,3 @@ class ChatFormat:
         for i, (_, content) in enumerate(rest):
             text += content + (self.reply if i % 2 == 0 else self.again)
         return text
-
-    def to_json(self) -> bytes:
-        """As a bundle holds it."""
-        return (json.dumps(asdict(self), ensure_ascii=False, indent=2) + "\n").encode()
-
-
-def chat_from_json(content: bytes, *, where: str) -> ChatFormat:
-    """The inverse of `ChatFormat.to_json`.
-
-    Raises:
-        BundleError: it is not what `to_json` writes.
-    """
-    try:
-        return ChatFormat(**json.loads(content))
-    except (TypeError, ValueError) as error:
-        raise BundleError(
-            f"This is no chat format ({error}).", where=where, how="Fit or copy the bundle again."
-        ) from None

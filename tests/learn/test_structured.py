@@ -171,7 +171,7 @@ def test_the_best_rung_is_taken_scored_and_written(monkeypatch: pytest.MonkeyPat
     assert right.given[0] == pytest.approx(300 / 2, rel=0.05)
     assert right.folds == 20, "2 s each: all folds of all repeats fit a sixth of the budget"
     lines = [json.loads(line) for line in (tmp_path / "a" / "private" / "out_of_fold.jsonl").open()]
-    assert lines[3] == {"place": "row 3", "input": "3", "target": 6.0, "answer": 6.0}
+    assert lines[3] == {"place": "row 3", "input": "3", "target": 6.0, "answer": 6.0, "before": 3.0}
     card = (tmp_path / "a" / "README.md").read_text()
     assert "log loss" not in card
     assert (tmp_path / "a" / "private" / "report.html").stat().st_size > 1000

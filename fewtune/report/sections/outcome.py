@@ -114,6 +114,8 @@ def _measured(report: Report) -> Phrase:
 def _what_to_do(report: Report) -> Phrase:
     gain = report.scores.gain_over_baseline
     if gain is not None and gain.low is not None and gain.low <= 0:
+        if not report.labels:
+            return say("It is not shown to be better than the untouched model.", "目前还不能证明它胜过未经微调的模型。")
         return say(
             "It is not shown to be better than always answering the commonest class, so do not rely on it yet.",
             "目前还不能证明它胜过“总是回答最常见的类别”，所以暂时不要依赖它。",

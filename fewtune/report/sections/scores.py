@@ -82,9 +82,11 @@ def _gain(report: Report) -> Phrase:
     assert gain is not None
     if report.primary_metric != "accuracy":
         metric = metric_of(report.primary_metric)
+        more = say("more", "高") if not metric.lower_is_better else say("less", "低")
         return say(
-            "In {metric}, that is {value} more than the untouched model ({interval}).",
-            "{metric}比未经微调的模型高 {value}（{interval}）。",
+            "In {metric}, that is {value} {more} than the untouched model ({interval}).",
+            "{metric}比未经微调的模型{more} {value}（{interval}）。",
+            more=more,
             metric=metric.name,
             value=written(gain, metric),
             interval=interval(gain, metric),
