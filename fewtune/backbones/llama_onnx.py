@@ -200,16 +200,6 @@ def quantised(matrix: np.ndarray, bits: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(steps), scales.reshape(-1)
 
 
-def dequantised(packed: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    """The inverse of `quantised`: (out, in) float32."""
-    rows, blocks, width = packed.shape
-    if width == BLOCK:
-        steps = packed.astype(np.float32) - 128
-    else:
-        steps = np.stack([packed & 15, packed >> 4], axis=3).reshape(rows, blocks, BLOCK).astype(np.float32) - 8
-    return (steps * scales.reshape(rows, blocks, 1)).reshape(rows, -1)
-
-
 def decoder_graph(weights: LlamaWeights, *, bits: Bits) -> bytes:
     """Write the model.
 

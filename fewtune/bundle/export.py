@@ -1,4 +1,4 @@
-"""A bundle for other programs: plain ONNX, or the layout that sentence-transformers loads."""
+"""A bundle for other programs: plain ONNX, or the layout that sentence-transformers or Transformers loads."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fewtune.bundle.export_causal import transformers_files
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import sentence_transformers_card
 from fewtune.bundle.read import read_manifest, verify
@@ -104,6 +105,8 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     """The sentence-transformers layout: Transformer, Pooling, Normalize, Dense; `encode` gives the logits."""
     from safetensors.numpy import save
 
+    if manifest.task == "text-generation":
+        return transformers_files(bundle, manifest, name)
     if "members" in manifest.backbone:
         raise RecipeError(
             "A blend of two models has no place in Transformers or sentence-transformers.",

@@ -106,6 +106,16 @@ logits = SentenceTransformer(".").encode(["Write a text here."])
 print(labels[str(logits[0].argmax())])
 ```"""
 
+_TRANSFORMERS_SNIPPET = """```python
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+tokenizer, model = AutoTokenizer.from_pretrained("."), AutoModelForCausalLM.from_pretrained(".")
+messages = [{"role": "user", "content": "Write a prompt here."}]
+inputs = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+written = model.generate(**inputs, max_new_tokens=100)
+print(tokenizer.decode(written[0, inputs["input_ids"].shape[1]:], skip_special_tokens=True))
+```"""
+
 
 def model_card(manifest: Manifest, name: str) -> str:
     """Write the card of a bundle in Markdown.
@@ -170,6 +180,19 @@ def sentence_transformers_card(manifest: Manifest, name: str) -> str:
         "so that `encode` gives the logits of the classes in the order of `id2label` in config.json."
     )
     return _card(manifest, name, ["From this folder:", _SENTENCE_TRANSFORMERS_SNIPPET], files)
+
+
+def transformers_card(manifest: Manifest, name: str) -> str:
+    """Write the card of an export of a causal language model for Transformers in Markdown.
+
+    Args:
+        manifest: of the bundle that is exported.
+        name: of the export.
+    """
+    files = (
+        "A folder that Transformers loads: weights in float32 with what was learnt in them, tokenizer, chat template."
+    )
+    return _card(manifest, name, ["From this folder:", _TRANSFORMERS_SNIPPET], files)
 
 
 def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:

@@ -13,7 +13,8 @@ from fewtune import catalog
 from fewtune.backbones.causal_lm import CausalParts, SmolLM2, causal_from
 from fewtune.backbones.chat_template import PLAIN, chat_format
 from fewtune.backbones.gguf import GgufFile
-from fewtune.backbones.llama_onnx import Bits, dequantised, quantised
+from fewtune.backbones.llama_onnx import Bits, quantised
+from fewtune.bundle.export_causal import unpack_blocks
 from fewtune.data.conversation import ASSISTANT, SYSTEM, USER
 from fewtune.errors import DataError, RecipeError
 from fewtune.runtime.causal_graph import CausalGraph
@@ -77,7 +78,7 @@ def test_fewer_bits_stay_near(folder: Path, bits: Bits, near: float) -> None:
 def test_blocks_are_read_back(bits: int, most: float) -> None:
     matrix = np.random.default_rng(0).normal(size=(5, 96)).astype(np.float32)
     matrix[1, :32] = 0
-    back = dequantised(*quantised(matrix, bits))
+    back = unpack_blocks(*quantised(matrix, bits))
     limits = np.abs(matrix).reshape(5, 3, 32).max(axis=2).repeat(32, axis=1) * most * 1.001
     if bits == 4:  # one side of the range has a step less
         limits *= 2

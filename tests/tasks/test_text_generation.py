@@ -108,6 +108,29 @@ def test_the_adapter_is_peft_s_and_merged(tiny: Path, bundle: Path) -> None:
     assert ours.log_prob == pytest.approx(wanted, abs=0.3), "8-bit weights"
 
 
+def test_transformers_loads_the_export(bundle: Path, tmp_path: Path) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from fewtune.bundle.export import export_bundle
+
+    export_bundle(bundle, tmp_path / "hf", form="hf")
+    tokenizer, model = (kind.from_pretrained(tmp_path / "hf") for kind in (AutoTokenizer, AutoModelForCausalLM))
+    prompt = tokenizer.apply_chat_template(
+        [{"role": "user", "content": "cat sat"}], add_generation_prompt=True, return_dict=True
+    )["input_ids"]
+    reply = [*tokenizer("the cat")["input_ids"], tokenizer.eos_token_id]
+    with torch.no_grad():
+        logits = model(torch.tensor([[*prompt, *reply]])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+    wanted = float(logits[torch.arange(len(reply)), reply].sum())
+    (ours,) = fewtune.load(bundle).predict([Conversation(((USER, "cat sat"),), "the cat")])
+    # The same weights; activations are in 8 bits in the bundle.
+    assert ours.log_prob == pytest.approx(wanted, abs=0.15)
+    asked = torch.tensor([prompt])
+    written = model.generate(asked, attention_mask=torch.ones_like(asked), max_new_tokens=6)
+    assert tokenizer.decode(written[0, len(prompt) :], skip_special_tokens=True).strip() == ours.text
+
+
 def test_the_bundle_runs_without_torch(bundle: Path) -> None:
     code = (
         f"import sys\nimport fewtune\nprint(fewtune.load({str(bundle)!r}).predict(['cat sat']))\n"

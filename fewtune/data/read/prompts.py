@@ -88,10 +88,9 @@ def prompts_of(table: Table, prompt: str) -> tuple[tuple[Conversation, ...], str
                 turns.pop()
             found.append(Conversation(tuple(turns)))
         return tuple(found), f"chats from column {chats!r}"
-    if len(table.columns) > 1 or prompt:
-        prompt = _needed(table, prompt, _PROMPTS, "prompt")
-    else:
-        (prompt,) = table.columns
+    if len(table.columns) == 1 and not prompt:
+        prompt = "".join(table.columns)
+    prompt = _needed(table, prompt, _PROMPTS, "prompt")
     system = _systems(table)
     rows = zip(system, table.column(prompt), strict=True)
     return tuple(Conversation(_opened(before, text)) for before, text in rows), f"prompts from column {prompt!r}"
