@@ -5,7 +5,7 @@ An installed package that declares, in its own pyproject.toml,
     [project.entry-points."fewtune.tuners"]
     mine = "my_package:MyTuner"
 
-is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures), `fewtune.translators`,
 `fewtune.tuners` and `fewtune.augmentations`.
 """
 
@@ -25,6 +25,7 @@ from fewtune.augment.policy import AUTO, NONE, Policies
 from fewtune.augment.punctuation import PunctuationNoise
 from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
+from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.errors import RecipeError, nearest
@@ -43,6 +44,7 @@ from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.text_classification import TextClassification
+from fewtune.tasks.translation import Translation
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
 from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
@@ -53,6 +55,7 @@ from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.tfidf import TfidfTuner
+from fewtune.tune.translation import TranslationFullTuner, UntouchedTuner
 
 _MAY_BE_ZERO = {
     "label_names",
@@ -65,14 +68,15 @@ _MAY_BE_ZERO = {
     "mirror",
     "upside_down",
     "turn",
+    "protect",
+    "rehearsal",
 }
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    return {
-        task.name: task for task in (TextClassification(), ObjectDetection(), ImageClassification(), *_plugins("tasks"))
-    }
+    built_in = (TextClassification(), Translation(), ObjectDetection(), ImageClassification())
+    return {task.name: task for task in (*built_in, *_plugins("tasks"))}
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -90,6 +94,13 @@ def _encoders() -> dict[str, TextEncoder]:
 def networks() -> dict[str, VisionBackbone]:
     """Every network for pictures that has a name of its own, cheapest first; kept for the process."""
     return {network.info.name: network for network in (EfficientNetLite0(), *_plugins("networks"))}
+
+
+@cache
+def translators() -> dict[str, TranslationModel]:
+    """Every translation model that has a name of its own; kept for the process."""
+    embedded = (FastTranslate("en", "pt"), FastTranslate("pt", "en"))
+    return {model.info.name: model for model in (*embedded, *_plugins("translators"))}
 
 
 def augmentations() -> dict[str, type[Augmentation]]:
@@ -118,6 +129,9 @@ def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
 
 def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     """Those of tasks whose answers are not classes."""
+    if task.reads == "translation":
+        models = list(translators().values()) if recipe.model == "auto" else [find_translator(recipe.model)]
+        return [UntouchedTuner(models), TranslationFullTuner(models)]
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
@@ -148,7 +162,7 @@ def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
 
 def models() -> list[ModelInfo]:
     """What can be given to `--model` without a folder of one's own."""
-    return [backbone.info for backbone in (*encoders().values(), *networks().values())]
+    return [backbone.info for backbone in (*encoders().values(), *networks().values(), *translators().values())]
 
 
 def find_task(name: str, source: Any = None) -> Task:
@@ -172,7 +186,24 @@ def find_backbone(name: str, task: Task) -> Backbone:
     Raises:
         RecipeError: none of the three.
     """
+    if task.reads == "translation":
+        return find_translator(name)
     return find_network(name) if task.reads == "pictures" else find_encoder(name)
+
+
+def find_translator(name: str) -> TranslationModel:
+    """A translation model by its name or its folder.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    by_lower = {key.lower(): model for key, model in translators().items()}
+    return by_lower[name.lower()] if name.lower() in by_lower else _translator_in(name)
+
+
+@cache
+def _translator_in(name: str) -> TranslationModel:
+    return translator_from(name)
 
 
 def find_network(name: str) -> VisionBackbone:
