@@ -22,6 +22,7 @@ import accuracy
 import advice
 import answers
 import augmentation
+import compression
 import coverage
 import curve
 import label_errors
@@ -31,6 +32,7 @@ import resume
 import scale
 import serve
 import speed
+import suggest
 import trunk
 import views
 
@@ -45,9 +47,11 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "augmentation": augmentation.measurements,
     "views": views.measurements,
     "speed": speed.measurements,
+    "suggest": suggest.measurements,
     "scale": scale.measurements,
     "peers": peers.measurements,
     "pictures": pictures.measurements,
+    "compression": compression.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
@@ -62,9 +66,11 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "augmentation": augmentation.table,
     "views": views.table,
     "speed": speed.table,
+    "suggest": suggest.table,
     "scale": scale.table,
     "peers": peers.table,
     "pictures": pictures.table,
+    "compression": compression.table,
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,

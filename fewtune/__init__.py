@@ -21,8 +21,8 @@ if TYPE_CHECKING:
         RecipeError,
         UserError,
     )
-    from fewtune.model import Evaluation, Model, fit, load
-    from fewtune.types import Finding, FitResult, LeftOut, Rung, Score, Scores
+    from fewtune.model import Evaluation, Model, fit, load, suggest
+    from fewtune.types import Finding, FitResult, LeftOut, Rung, Score, Scores, Suggestion, Suggestions
 
 # Names are loaded when they are first used: `import fewtune` costs next to nothing.
 _HOMES = {
@@ -36,8 +36,8 @@ _HOMES = {
         "RecipeError",
         "UserError",
     ),
-    "fewtune.model": ("Evaluation", "Model", "fit", "load"),
-    "fewtune.types": ("Finding", "FitResult", "LeftOut", "Rung", "Score", "Scores"),
+    "fewtune.model": ("Evaluation", "Model", "fit", "load", "suggest"),
+    "fewtune.types": ("Finding", "FitResult", "LeftOut", "Rung", "Score", "Scores", "Suggestion", "Suggestions"),
 }
 
 __all__ = [
@@ -56,9 +56,12 @@ __all__ = [
     "Rung",
     "Score",
     "Scores",
+    "Suggestion",
+    "Suggestions",
     "UserError",
     "fit",
     "load",
+    "suggest",
 ]
 
 

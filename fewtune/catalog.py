@@ -5,8 +5,8 @@ An installed package that declares, in its own pyproject.toml,
     [project.entry-points."fewtune.tuners"]
     mine = "my_package:MyTuner"
 
-is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures), `fewtune.translators`,
-`fewtune.tuners` and `fewtune.augmentations`.
+is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
+`fewtune.translators`, `fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
@@ -28,11 +28,15 @@ from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.compress.float16 import Float16Storage
+from fewtune.compress.int8_pictures import PictureInt8
+from fewtune.compress.vocabulary import VocabularyPruning
 from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import (
     Augmentation,
     Backbone,
     ClassifierTask,
+    Compressor,
     Method,
     ModelInfo,
     StructuredTask,
@@ -43,6 +47,7 @@ from fewtune.interfaces import (
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.object_detection import ObjectDetection
+from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tasks.translation import Translation
 from fewtune.tune.blend import BlendTuner, blended_models
@@ -54,9 +59,11 @@ from fewtune.tune.lora import LoraTuner
 from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
+from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.tfidf import TfidfTuner
 from fewtune.tune.translation import TranslationFullTuner, UntouchedTuner
 
+_SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
     "label_names",
     "known_classes",
@@ -70,13 +77,16 @@ _MAY_BE_ZERO = {
     "turn",
     "protect",
     "rehearsal",
+    "alone",
+    "dice",
+    "stages_rate",
 }
 
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    built_in = (TextClassification(), Translation(), ObjectDetection(), ImageClassification())
-    return {task.name: task for task in (*built_in, *_plugins("tasks"))}
+    pictures = (ObjectDetection(), Segmentation(), ImageClassification())
+    return {task.name: task for task in (TextClassification(), Translation(), *pictures, *_plugins("tasks"))}
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -111,6 +121,12 @@ def augmentations() -> dict[str, type[Augmentation]]:
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
 
 
+def compressors() -> dict[str, Compressor]:
+    """Every way to make a bundle smaller by its name."""
+    built_in = (VocabularyPruning(), PictureInt8(), Float16Storage())
+    return {some.name: some for some in (*built_in, *_plugins("compressors"))}
+
+
 def methods(recipe: Recipe, task: Task) -> dict[str, Method]:
     """Every method that serves a task by its name, cheapest first, set up for the model that the recipe asks for.
 
@@ -135,7 +151,8 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
-    return [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
+    boxes = [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
+    return [*boxes, SegmentationHeadTuner(chosen), SegmentationPartialTuner(chosen), SegmentationFullTuner(chosen)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
@@ -172,6 +189,7 @@ def find_task(name: str, source: Any = None) -> Task:
         RecipeError: there is no such task.
     """
     known = tasks()
+    name = _SHORT_NAMES.get(name, name)
     if name == "auto":
         own = (task for task in known.values() if task.recognises(source))
         return next(own, known[TextClassification.name])

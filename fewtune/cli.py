@@ -348,6 +348,55 @@ def augment(
 
 
 @app.command()
+def suggest(
+    bundle: Annotated[str, typer.Argument(help="The bundle that the labels are to improve; none: there is none yet.")],
+    unlabeled: Annotated[str, typer.Argument(help="What could be labelled: a file or a folder.")],
+    count: Annotated[int, typer.Option("-n", "--count", help="How many to suggest.")] = 20,
+    out: Annotated[Path | None, typer.Option(help="Where they go. [default: standard output]")] = None,
+    form: Annotated[
+        str, typer.Option("--format", help="csv (TSV or JSONL by the ending of --out), or label-studio.")
+    ] = "csv",
+    labeled: Annotated[
+        str | None, typer.Option(help="What is labelled already, so that nothing like it is suggested.")
+    ] = None,
+    text: TextColumn = None,
+    model: Annotated[
+        str | None, typer.Option(help="Without a bundle: the pretrained model that looks at the pool. [default: auto]")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Draws from a pool too large to be looked at. [default: 0]")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which examples to label next: those whose labels would teach most."""
+    with _reporting(as_json) as console:
+        from fewtune import next_labels
+        from fewtune.bundle.write import write_atomically
+        from fewtune.model import load
+        from fewtune.terminal import TerminalProgress, show_suggestions
+
+        write = next_labels.written_as(form, out)
+        recipe = _recipe(None, {"text": text, "model": model, "seed": seed, "threads": threads}, [])
+        opened = None if bundle == "none" else load(Path(bundle), threads=recipe.threads).for_suggestions()
+        found, inputs = next_labels.suggest(
+            unlabeled,
+            count=count,
+            opened=opened,
+            labelled=labeled,
+            recipe=recipe,
+            progress=TerminalProgress(console),
+        )
+        written = write(found, inputs, opened)
+        if out is not None:
+            write_atomically(out, written.encode("utf-8", "surrogatepass"))
+        if as_json:
+            _print_json({**asdict(found), "out": str(out) if out else None})
+            return
+        show_suggestions(console, found, out)
+        if out is None:
+            sys.stdout.write(written)
+
+
+@app.command()
 def models(as_json: Json = False) -> None:
     """List the pretrained models that can be used here."""
     with _reporting(as_json) as console:
@@ -375,6 +424,51 @@ def models(as_json: Json = False) -> None:
             "pictures any network of timm, by its name, or of Transformers, by its folder or hub name.",
             style="dim",
         )
+
+
+@app.command()
+def compress(
+    bundle: Bundle,
+    out: Annotated[Path, typer.Option(help="Where the result goes: the smaller bundle, or a copy of the original.")],
+    to: Annotated[str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures.")] = "",
+    prune: Annotated[
+        str, typer.Option(help="What is taken away: vocabulary, for texts; write vocabulary:0.95 to keep less.")
+    ] = "",
+    distill: Annotated[str, typer.Option(help="A smaller kind of model that learns from this one.")] = "",
+    max_drop: Annotated[float, typer.Option(help="Accuracy that may be lost, as a fraction: 0.01 is a point.")] = 0.01,
+    target_mb: Annotated[float | None, typer.Option(help="Size that must be reached, in megabytes.")] = None,
+    target_ms: Annotated[float | None, typer.Option(help="Time for one answer that must be reached here.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="What to measure on, labelled or not. [default: what the bundle keeps]")
+    ] = None,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads to use; 0: all cores.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a bundle that is there.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Make a bundle smaller; delivered only if it is no worse than allowed, smaller, and not slower here."""
+    with _reporting(as_json, on_interrupt="Nothing was written.") as console:
+        from fewtune import pipeline
+        from fewtune.compress.path import Wishes
+        from fewtune.terminal import TerminalProgress, show_compression
+
+        given = {"text": text, "label": label, "seed": seed, "threads": threads}
+        wishes = Wishes(to, prune, distill, max_drop, target_mb, target_ms)
+        found = pipeline.compress(
+            bundle,
+            out,
+            wishes,
+            data=data,
+            recipe=_recipe(None, given, []),
+            overwrite=overwrite,
+            progress=TerminalProgress(console),
+        )
+        if as_json:
+            _print_json({"bundle": str(out), "kept": found.kept, **asdict(found)})
+        else:
+            show_compression(console, found, out)
 
 
 @app.command()
@@ -463,6 +557,38 @@ def serve(
             cors=tuple(cors or ()),
         )
         interrupted = serve_bundles(bundles, settings, progress=TerminalProgress(console), on_listening=on_listening)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
+def studio(
+    folder: Annotated[Path, typer.Argument(help="Where the projects are kept; made if it is not there.")] = Path(
+        "fewtune-studio"
+    ),
+    host: Annotated[str, typer.Option(help="Where to listen; beyond this machine only with a token.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen at; 0 takes a free one.")] = 8010,
+    token: Annotated[
+        str, typer.Option(envvar="FEWTUNE_TOKEN", help="What the page asks for; better set as FEWTUNE_TOKEN.")
+    ] = "",
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Do not open the page.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Label, train, try and take away on a page in the browser, all on this machine."""
+    with _reporting(as_json) as console:
+        from fewtune.studio.server import studio as run_studio
+        from fewtune.terminal import show_studio
+
+        def on_listening(url: str) -> None:
+            if as_json:
+                _print_json({"url": url, "folder": str(folder)})
+                sys.stdout.flush()
+            else:
+                show_studio(console, url, folder)
+            if not no_browser:
+                typer.launch(url)
+
+        interrupted = run_studio(folder, host=host, port=port, token=token, on_listening=on_listening)
     if interrupted:
         raise typer.Exit(130)
 

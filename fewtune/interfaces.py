@@ -4,6 +4,7 @@ Task          what is learnt: how its data is read, checked, split, scored; its 
 Backbone      a pretrained model that can be used here
 Tuner         a way to learn from few labels; offers candidates, the rungs of the ladder
 Augmentation  a way to say the same a little differently
+Compressor    a way to make a tuned model smaller or faster
 """
 
 from __future__ import annotations
@@ -552,3 +553,69 @@ class Augmentation(ABC):
     @abstractmethod
     def view(self, text: str, generator: np.random.Generator) -> str:
         """One view; the text itself where it gives none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """The parts of a bundle that a compressor may change.
+
+    Attributes:
+        task: name of the task.
+        graphs: file name to serialised ONNX model.
+        contracts: one for each of the graphs.
+        assets: file name to content: tokenizer.json or preprocess.json.
+        backbone: what the model card says of the pretrained part.
+        notes: what was decided on the way, in words.
+    """
+
+    task: str
+    graphs: Mapping[str, bytes]
+    contracts: tuple[Graph, ...]
+    assets: Mapping[str, bytes]
+    backbone: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+
+class ImpossibleError(Exception):
+    """A smaller model that cannot be had from this bundle; says why as the end of "it cannot be done: ..."."""
+
+
+class Compressor(ABC):
+    """A way to make a tuned model smaller or faster. Whether the result is delivered is not its business.
+
+    Attributes:
+        name: what the option takes.
+        option: which option of `fewtune compress` names it.
+        tasks: the tasks it serves.
+        help: one line.
+        by_itself: whether it is tried where nothing is named.
+        strengths: least and greatest strength, written "name:strength", and the usual one; None: it has none.
+    """
+
+    name: ClassVar[str]
+    option: ClassVar[Literal["to", "prune", "distill"]]
+    tasks: ClassVar[tuple[str, ...]]
+    help: ClassVar[str]
+    by_itself: ClassVar[bool] = False
+    strengths: ClassVar[tuple[float, float, float] | None] = None
+
+    @abstractmethod
+    def obstacle(self, content: Content) -> str:
+        """Why it cannot be done with this bundle, as the end of "it cannot be done: ..."; empty where it can."""
+
+    @abstractmethod
+    def compress(
+        self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
+    ) -> Content:
+        """Make it smaller.
+
+        Args:
+            content: the bundle's.
+            examples: what may be learnt from: to count, to calibrate, to tune; labelled where the labels are known.
+                None of them is among what the result is measured on.
+            strength: how much is taken away, where that can be said.
+            run: threads, randomness, progress.
+
+        Raises:
+            ImpossibleError: it turned out that it cannot be done.
+        """

@@ -159,10 +159,13 @@ def climb(
         )
         if reason:
             left_out.append(LeftOut(candidate.name, reason))
+        else:
+            _show_newest(tried, dataset, targets, task, run, temperature)
     if not tried:
         raise NothingTriedError(left_out)
     for blend in _blends(tried, run):
-        _try(blend, dataset, resampling, targets, tried, run, temperature)
+        if not _try(blend, dataset, resampling, targets, tried, run, temperature):
+            _show_newest(tried, dataset, targets, task, run, temperature)
     contenders = [some.contender for some in tried]
     choice = choose(contenders)
     optimism = selection_optimism(contenders, run.generator("selection"))
@@ -175,6 +178,24 @@ def climb(
     order = sorted(range(len(tried)), key=lambda i: (i != choice.best, np.nan_to_num(choice.expected[i], nan=np.inf)))
     winners = tuple(Winner(tried[i].candidate, scored[i], i, tried[i].resampling) for i in order)
     return Climb(tuple(rungs), tuple(left_out), winners, optimism)
+
+
+def _show_newest(
+    tried: Sequence[_Tried],
+    dataset: Dataset,
+    targets: IntArray,
+    task: ClassifierTask,
+    run: RunContext,
+    temperature: float | None,
+) -> None:
+    """Show the newest rung; what is expected of it may still move when others are tried."""
+
+    def make() -> Rung:
+        choice, newest = choose([some.contender for some in tried]), tried[-1]
+        trial = _calibrated(newest, choice.trials[-1], targets, run, temperature)
+        return _rung(newest, trial, choice.expected[-1], dataset, task)
+
+    run.progress.rung(make)
 
 
 def _next(waiting: Sequence[Candidate], tried: Sequence[_Tried]) -> Candidate:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fewtune import catalog, pipeline
+from fewtune import catalog, next_labels, pipeline
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
@@ -24,7 +24,7 @@ from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import Runtime, open_runtime
 from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
-from fewtune.types import Answer, FitResult, FloatArray, Scores
+from fewtune.types import Answer, FitResult, FloatArray, Scores, Suggestions
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +159,40 @@ class Model:
         means = None if max_error is None else read_class_means(self.bundle, self.manifest)
         return answers(self.manifest, np.exp(log_probs), features, means, max_error=max_error, coverage=coverage)
 
+    def suggest(
+        self,
+        inputs: Any,
+        n: int = 20,
+        *,
+        labeled: Any = None,
+        text: str = "",
+        seed: int = 0,
+        progress: Progress | None = None,
+    ) -> Suggestions:
+        """Which inputs to label next: those whose labels would teach the model most.
+
+        Args:
+            inputs: what could be labelled: a list of inputs, a path or a DataFrame.
+            n: how many are wanted; there are fewer where the pool does not give so many.
+            labeled: labelled data beyond what the model learnt from; nothing like it is suggested.
+            text: name of the text column, where it is not found by itself.
+            seed: draws from a pool too large to be looked at.
+            progress: where progress is shown.
+
+        Raises:
+            UserError: the pool cannot be read, is empty, is of another task, or nothing in it is new.
+        """
+        recipe = Recipe(text=text, seed=seed, threads=self._threads)
+        opened = self.for_suggestions()
+        found, _ = next_labels.suggest(
+            inputs, count=n, opened=opened, labelled=labeled, recipe=recipe, progress=progress
+        )
+        return found
+
+    def for_suggestions(self) -> next_labels.Opened:
+        """The bundle as `next_labels.suggest` takes it."""
+        return next_labels.Opened(self.bundle, self.manifest, self._runtime)
+
     def evaluate(self, data: Any, *, text: str = "", label: str = "", progress: Progress | None = None) -> Evaluation:
         """Score the model on labelled data.
 
@@ -199,6 +233,37 @@ class Model:
         finally:
             shutil.rmtree(partial, ignore_errors=True)
         return out
+
+
+def suggest(
+    inputs: Any,
+    n: int = 20,
+    *,
+    labeled: Any = None,
+    text: str = "",
+    model: str = "auto",
+    seed: int = 0,
+    threads: int = 0,
+    progress: Progress | None = None,
+) -> Suggestions:
+    """Which inputs to label first, where nothing is learnt yet; `Model.suggest` says which next.
+
+    Args:
+        inputs: what could be labelled: a list of inputs, a path or a DataFrame.
+        n: how many are wanted; there are fewer where the pool does not give so many.
+        labeled: what is labelled already; nothing like it is suggested.
+        text: name of the text column, where it is not found by itself.
+        model: the pretrained model that looks at the inputs, by name or folder; "auto" takes one that reads them.
+        seed: draws from a pool too large to be looked at.
+        threads: threads to use; 0: all cores that this process may use.
+        progress: where progress is shown.
+
+    Raises:
+        UserError: the pool cannot be read, is empty, or nothing in it is new.
+    """
+    recipe = Recipe(text=text, model=model, seed=seed, threads=threads)
+    found, _ = next_labels.suggest(inputs, count=n, labelled=labeled, recipe=recipe, progress=progress)
+    return found
 
 
 def load(folder: str | Path, *, threads: int = 0) -> Model:

@@ -16,11 +16,13 @@ from fewtune.advise import advise as advise_classes
 from fewtune.augment.policy import Policies
 from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
+from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
+from fewtune.compress.path import Wishes, compress_bundle, run_context
 from fewtune.data.check import check_language
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
-from fewtune.errors import DataError, InternalError, RecipeError
+from fewtune.errors import BundleError, DataError, InternalError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.learn.classes import learn_classes
@@ -34,7 +36,7 @@ from fewtune.report.render import render_report
 from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
-from fewtune.types import Advice, Dataset, Finding, FitResult
+from fewtune.types import Advice, Compression, Dataset, Finding, FitResult
 
 _LIBRARIES = (
     "numpy",
@@ -164,6 +166,37 @@ def augment(
     policies = Policies(catalog.augmentations())
     policy = policies.named(recipe.augment.split(","), copies=copies, strength=strength, keep=labels, where="--with")
     return augment_table(table, columns, policy, RunContext(Path(), recipe.seed, progress=progress or SilentProgress()))
+
+
+def compress(
+    bundle: Path,
+    out: Path,
+    wishes: Wishes,
+    *,
+    data: Any = None,
+    recipe: Recipe | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Compression:
+    """Make a bundle smaller, measure both, and write the better one; see `compress_bundle`.
+
+    Raises:
+        UserError: the bundle, a wish, the data or the place cannot be used; nothing is written at `out`.
+    """
+    recipe = recipe or Recipe()
+    task = catalog.find_task(read_manifest(bundle).task)
+    if not isinstance(task, ClassifierTask):
+        raise BundleError(f"Bundles for {task.name} cannot be compressed yet.", where=str(bundle))
+    threads = recipe.threads or usable_cores()
+    run = run_context(out, threads=threads, seed=recipe.seed, progress=progress or SilentProgress())
+
+    def private(manifest: Manifest, files: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+        return _with_report(manifest, {key: value for key, value in files.items() if key != "report.html"}, name)
+
+    known = catalog.compressors()
+    return compress_bundle(
+        bundle, out, wishes, task, known, run, data=data, recipe=recipe, overwrite=overwrite, private=private
+    )
 
 
 def default_out(recipe: Recipe) -> Path:

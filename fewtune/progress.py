@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from fewtune.types import Rung
 
 
 class Step(Protocol):
@@ -24,6 +27,9 @@ class Progress(Protocol):
     def say(self, text: str) -> None:
         """Show one line of prose."""
 
+    def rung(self, make: Callable[[], Rung]) -> None:
+        """Show a rung that was scored; `make` tells it as far as it is known now, and need not be called."""
+
 
 class _SilentStep:
     def advance(self, amount: float = 1) -> None:
@@ -42,3 +48,7 @@ class SilentProgress:
     def say(self, text: str) -> None:
         """Do nothing with `text`."""
         del text
+
+    def rung(self, make: Callable[[], Rung]) -> None:
+        """Do nothing with `make`."""
+        del make

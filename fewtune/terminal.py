@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 
 from rich.console import Console
 from rich.markup import escape
@@ -21,7 +22,7 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Finding, FitResult, Outlook, Rung, Score, Scores
+from fewtune.types import Advice, Compression, Finding, FitResult, Outlook, Rung, Score, Scores, Suggestions
 
 _SHOWN_FINDINGS = 5
 _SHOWN_ERROR = 0.05
@@ -69,6 +70,10 @@ class TerminalProgress:
     def say(self, text: str) -> None:
         """Print one line."""
         self._console.print(escape(text))
+
+    def rung(self, make: Callable[[], Rung]) -> None:
+        """Nothing: all rungs are shown together at the end."""
+        del make
 
 
 def show_error(console: Console, error: FewtuneError) -> None:
@@ -122,10 +127,31 @@ def show_fit(console: Console, result: FitResult) -> None:
     console.print(f"Next:   fewtune predict {escape(str(result.bundle))} {new}", highlight=False)
 
 
+def show_suggestions(console: Console, found: Suggestions, out: Path | None) -> None:
+    """What was seen in the pool, and where the suggestions went."""
+    for note in found.notes:
+        console.print(f"[dim]{escape(note)}[/]", highlight=False)
+    show_findings(console, found.findings)
+    count = len(found)
+    console.print(
+        f"{count} of {found.given} to label next; looking at them took {found.encode_seconds:.1f} s, "
+        f"choosing {found.choose_seconds:.1f} s.",
+        highlight=False,
+    )
+    if out is not None:
+        console.print(f"Wrote {out}", highlight=False, markup=False)
+
+
 def show_service(console: Console, url: str, names: Sequence[str]) -> None:
     """Where a service listens, and how to try it."""
     console.print(f"Serving [bold]{escape(', '.join(names))}[/] at [bold]{escape(url)}[/]", highlight=False)
     console.print(f"Try it in a browser: {escape(url)}   API: {escape(url)}/docs   Stop: Ctrl-C", highlight=False)
+
+
+def show_studio(console: Console, url: str, folder: Path) -> None:
+    """Where the page is, where its projects are, and how it ends."""
+    console.print(f"The studio is at [bold]{escape(url)}[/]", highlight=False)
+    console.print(f"Projects are kept in {escape(str(folder))}   Stop: Ctrl-C", highlight=False)
 
 
 def show_scores(console: Console, scores: Scores) -> None:
@@ -150,7 +176,7 @@ def _classes(scores: Scores) -> Table:
 
 def noun_of(task: str) -> str:
     """What a task's inputs are called."""
-    return "pictures" if task.startswith("image") or task in ("detection", "segmentation") else "texts"
+    return "pictures" if task.startswith("image") or task in ("object-detection", "segmentation") else "texts"
 
 
 def in_words(scores: Scores, metric: str, task: str) -> str:
@@ -188,6 +214,35 @@ def show_advice(console: Console, advice: Advice, data: str) -> None:
         highlight=False,
     )
     console.print(f"Next:   fewtune fit {escape(data)}", highlight=False)
+
+
+def show_compression(console: Console, found: Compression, out: Path) -> None:
+    """The models beside each other, what became of the promise, and where the result is."""
+    table = Table(
+        "  model", "MB", "ms (p95)", "a second", "load ms", "MB held", "accuracy", box=None, header_style="dim"
+    )
+    for trade in found.trades:
+        size = trade.footprint
+        taken = trade.name == found.name or (not found.kept and trade is found.trades[0])
+        table.add_row(
+            f"{'→' if taken else ' '} {escape(trade.name)}",
+            f"{size.size_mb:.1f}",
+            f"{size.p50_ms:.1f} ({size.p95_ms:.1f})",
+            f"{size.per_second:.0f}",
+            f"{size.load_ms:.0f}",
+            f"{size.peak_memory_mb:.0f}",
+            "" if trade.score is None else f"{100 * trade.score:.1f} %",
+            style="bold" if taken else "",
+        )
+    console.print(table)
+    for trade in found.trades[1:]:
+        for note in trade.notes:
+            console.print(f"[dim]{escape(trade.name)}: {escape(note)}[/]", highlight=False)
+    console.print(f"\n[bold]{escape(found.words)}[/]", highlight=False)
+    threads = "1 thread" if found.threads == 1 else f"{found.threads} threads"
+    console.print(f"[dim]Measured {escape(found.measured_on)}; {threads}.[/]", highlight=False)
+    what = "Bundle" if found.kept else "A copy of the original"
+    console.print(f"\n{what}: [bold]{escape(str(out))}[/]", highlight=False)
 
 
 def _likely(outlook: Outlook) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -247,6 +247,81 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Judged:
+    """What a model makes of unlabelled inputs, as far as it tells which of them to label next.
+
+    Attributes:
+        uncertainty: (n,) how unsure it is of each, from 0.
+        predicted: (n,) index of the class that it predicts; None where its answers are no classes.
+        features: (n, width) vectors; None where the model has none.
+        predictions: of an index, the answer in a few words.
+        confidences: (n,) probability of the answers, or what stands for it; 0 to 1.
+        doubts: of an index, why the model is unsure of it, in words.
+    """
+
+    uncertainty: FloatArray
+    predicted: IntArray | None
+    features: FloatArray | None
+    predictions: Callable[[int], str]
+    confidences: FloatArray
+    doubts: Callable[[int], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """An input whose label would teach much.
+
+    Attributes:
+        row: its index among what was given, from 0.
+        place: where it stands, e.g. "tickets.csv:12".
+        input: what the model reads: a text, a path of a picture.
+        prediction: what the model takes it for; empty where there is no model yet.
+        confidence: the probability of that; None where there is no model yet.
+        why: why it was chosen, in words.
+    """
+
+    row: int
+    place: str
+    input: Any
+    prediction: str
+    confidence: float | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestions:
+    """What to label next, the most instructive first.
+
+    Attributes:
+        task: whose inputs they are.
+        suggestions: at most as many as were asked for.
+        findings: what was seen in the pool, worst first.
+        notes: what was decided on the way, in words.
+        given: how many inputs there were.
+        pool: how many of them could be suggested.
+        encode_seconds, choose_seconds: what looking at the inputs took, and what choosing among them did.
+    """
+
+    task: str
+    suggestions: tuple[Suggestion, ...]
+    findings: tuple[Finding, ...]
+    notes: tuple[str, ...]
+    given: int
+    pool: int
+    encode_seconds: float
+    choose_seconds: float
+
+    def __len__(self) -> int:
+        return len(self.suggestions)
+
+    def __iter__(self) -> Iterator[Suggestion]:
+        return iter(self.suggestions)
+
+    def __getitem__(self, index: int) -> Suggestion:
+        return self.suggestions[index]
+
+
+@dataclass(frozen=True, slots=True)
 class Rung:
     """One candidate of the ladder, as it is reported.
 
@@ -365,6 +440,99 @@ class Suspect:
     suggested: str
     score: float
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a bundle takes on this machine.
+
+    Attributes:
+        size_mb: its graphs and what prepares their inputs.
+        p50_ms, p95_ms: answering one input by itself, the median and what 95 of 100 stay below.
+        per_second: inputs answered together.
+        load_ms: from opening the bundle to the first answer, in a fresh process.
+        peak_memory_mb: the most memory that that process held; 0 where the system does not tell.
+    """
+
+    size_mb: float
+    p50_ms: float
+    p95_ms: float
+    per_second: float
+    load_ms: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """How much worse a smaller model can be than the original.
+
+    Attributes:
+        by: what it stands on: "labels", a bound on the drop of accuracy; "answers", a bound on the share of inputs
+            that are answered otherwise; "probabilities", a cap on how far those move.
+        inputs: how many independent ones were answered by both.
+        changed: share of them that are answered otherwise.
+        shift: in 95 of 100 inputs, no probability moves further than this.
+        drop: accuracy of the original minus that of the smaller one; None where there are no labels.
+        bound: what the drop stays below with 95 % confidence; None where nothing can be bounded.
+        held: whether that is allowed.
+        proven: whether it holds for new inputs too.
+    """
+
+    by: Literal["labels", "answers", "probabilities"]
+    inputs: int
+    changed: float
+    shift: float
+    drop: float | None
+    bound: float | None
+    held: bool
+    proven: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Trade:
+    """A smaller model beside the original.
+
+    Attributes:
+        name: how it was made, e.g. "vocabulary + int8"; "original".
+        footprint: what it takes.
+        score: its accuracy on what both were measured on; None where that has no labels.
+        evidence: how much worse it can be; None for the original.
+        failed: which promises it broke, of "score", "size", "speed", "alone" (answers depend on their neighbours).
+        notes: what was decided while it was made, in words.
+    """
+
+    name: str
+    footprint: Footprint
+    score: float | None
+    evidence: Evidence | None = None
+    failed: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Compression:
+    """What `compress` did. The bundle keeps it.
+
+    Attributes:
+        name: the trade that was taken; empty: the original was kept.
+        max_drop: the accuracy that was allowed to be lost.
+        measured_on: what both models answered, in words.
+        threads: of one computation.
+        trades: the original, and every smaller model that was tried.
+        words: the result as a sentence.
+    """
+
+    name: str
+    max_drop: float
+    measured_on: str
+    threads: int
+    trades: tuple[Trade, ...]
+    words: str
+
+    @property
+    def kept(self) -> bool:
+        """Whether a smaller model was taken."""
+        return bool(self.name)
 
 
 @dataclass(frozen=True, slots=True)

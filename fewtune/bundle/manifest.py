@@ -11,12 +11,23 @@ from typing import Any, NoReturn
 from pydantic import TypeAdapter, ValidationError
 
 from fewtune.errors import BundleError
-from fewtune.types import AnswerRules, Comparison, Finding, Graph, LearningCurve, LeftOut, Rung, Score, Scores
+from fewtune.types import (
+    AnswerRules,
+    Comparison,
+    Compression,
+    Finding,
+    Graph,
+    LearningCurve,
+    LeftOut,
+    Rung,
+    Score,
+    Scores,
+)
 
 FORMAT_VERSION = 1
 _OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
 # What bundles of this format lack that were written before it was known.
-_SINCE = {"answer_rules", "comparisons", "learning_curve", "findings"}
+_SINCE = {"answer_rules", "comparisons", "learning_curve", "findings", "compression"}
 _REMEDY = "Fit or copy the bundle again."
 
 
@@ -50,6 +61,7 @@ class Manifest:
         comparisons: the rung that was taken beside each of the others.
         learning_curve: scores at growing numbers of examples, and a forecast; None where it was not measured.
         findings: what `check` saw in the data, without the places.
+        compression: how it was made smaller, and what that was measured to cost; None where it was not.
         files, private_files: name to sha256 and size; private ones hold training content.
     """
 
@@ -77,6 +89,7 @@ class Manifest:
     comparisons: tuple[Comparison, ...] = ()
     learning_curve: LearningCurve | None = None
     findings: tuple[Finding, ...] = ()
+    compression: Compression | None = None
     format_version: int = FORMAT_VERSION
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     private_files: Mapping[str, FileEntry] = field(default_factory=dict)

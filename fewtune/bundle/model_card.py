@@ -28,7 +28,7 @@ _METRIC_NAMES = {
 }
 # What a model does whose answers are not classes.
 _DOES = {
-    "detection": "Finds things in pictures and says where they are",
+    "object-detection": "Finds things in pictures and says where they are",
     "segmentation": "Says of every pixel of a picture what it belongs to",
     "translation": "Translates",
 }
@@ -151,7 +151,7 @@ def _sorts(manifest: Manifest) -> bool:
 
 
 def _noun(manifest: Manifest) -> str:
-    of_pictures = manifest.task.startswith("image") or manifest.task in ("detection", "segmentation")
+    of_pictures = manifest.task.startswith("image") or manifest.task in ("object-detection", "segmentation")
     return "pictures" if of_pictures else "texts"
 
 
@@ -180,6 +180,7 @@ def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
         _scores_table(manifest.scores),
         _per_class_table(manifest),
         _unsure_table(manifest),
+        *_smaller(manifest),
         "## How it was made",
         _origin(manifest),
         _rungs_table(manifest),
@@ -284,6 +285,24 @@ def _rungs_table(manifest: Manifest) -> str:
         cells += [f"{rung['seconds']:.1f}", "taken" if rung.get("tune_seconds") is not None else ""]
         rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
+
+
+def _smaller(manifest: Manifest) -> list[str]:
+    """What it was made smaller by, and what that was measured to cost."""
+    found = manifest.compression
+    if found is None:
+        return []
+    rows = ["| model | MB | ms an answer (p95) | answers a second | accuracy | |", "|---|---|---|---|---|---|"]
+    for trade in found.trades:
+        size, score = trade.footprint, "" if trade.score is None else _percent(trade.score)
+        times = f"{size.p50_ms:.1f} ({size.p95_ms:.1f})"
+        taken = "taken" if trade.name == found.name else ""
+        rows.append(
+            f"| {escape(trade.name)} | {size.size_mb:.1f} | {times} | {size.per_second:.0f} | {score} | {taken} |"
+        )
+    measured = f"Measured in one run, {escape(found.measured_on)}, with {_threads(found.threads)}."
+    how = f"It was made smaller ({escape(found.name)}). {escape(found.words)} {measured}"
+    return ["## What being smaller costs", how, "\n".join(rows)]
 
 
 def _limits(manifest: Manifest) -> str:

@@ -46,6 +46,13 @@ def write_bundle(
         OutputError: the disk is full, or the place cannot be written to.
     """
     public = {**fitted.graphs, **fitted.assets, "recipe.toml": recipe_toml.encode()}
+    return write_contents(folder, public, manifest, name=name, private=private)
+
+
+def write_contents(
+    folder: Path, public: Mapping[str, bytes], manifest: Manifest, *, name: str, private: Mapping[str, bytes]
+) -> Manifest:
+    """As `write_bundle`, from the contents of the files themselves."""
     with output_errors(folder), whole_or_nothing(folder):
         shutil.rmtree(folder, ignore_errors=True)
         (folder / PRIVATE).mkdir(parents=True)

@@ -95,12 +95,12 @@ def open_picture(source: Any, *, about_px: int = 0) -> Image:
 
     if isinstance(source, Image.Image):
         return _as_rgb(source)
-    return _decode(_read(source), str(source), about_px)
+    return _decode(picture_content(source), str(source), about_px)
 
 
 def picture_sha256(path: Any) -> str:
     """sha256 of a picture's file in hexadecimal. Raises DataError where it cannot be read."""
-    return hashlib.sha256(_read(path)).hexdigest()
+    return hashlib.sha256(picture_content(path)).hexdigest()
 
 
 def facts(path: str) -> PictureFacts:
@@ -116,12 +116,12 @@ def facts(path: str) -> PictureFacts:
 def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
     del size, modified_ns
     try:
-        content = _read(path)
+        content = picture_content(path)
     except DataError as error:
         return PictureFacts("", error.what)
     sha256 = hashlib.sha256(content).hexdigest()
     try:
-        with _opened(content, path) as stored, _decoding(path):
+        with picture_header(content, path) as stored, _decoding(path):
             # All of these read on in the file: frames are counted by going through them.
             width, height = stored.size
             mode, frames = stored.mode, int(getattr(stored, "n_frames", 1))
@@ -145,7 +145,8 @@ def _facts(path: str, size: int, modified_ns: int) -> PictureFacts:
         return PictureFacts(sha256, error.what)
 
 
-def _read(path: Any) -> bytes:
+def picture_content(path: Any) -> bytes:
+    """The bytes of a picture's file. Raises DataError where it is missing, cannot be read, or is too large."""
     file = Path(path)
     try:
         if file.stat().st_size > _MAX_BYTES:
@@ -162,7 +163,7 @@ def _read(path: Any) -> bytes:
 
 
 def _decode(content: bytes, where: str, about_px: int) -> Image:
-    with _opened(content, where) as stored, _decoding(where):
+    with picture_header(content, where) as stored, _decoding(where):
         if about_px:
             stored.draft("RGB", (2 * about_px, 2 * about_px))
         return _as_rgb(stored)
@@ -181,8 +182,12 @@ def _decoding(where: str) -> Iterator[None]:
         ) from None
 
 
-def _opened(content: bytes, where: str) -> Image:
-    """The picture with its header read; refuses what would fill the memory before a pixel is decoded."""
+def picture_header(content: bytes, where: str) -> Image:
+    """A picture with its header read; refuses what would fill the memory before a pixel is decoded.
+
+    Raises:
+        DataError: it is no picture, or too large.
+    """
     from PIL import Image
 
     try:

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fewtune.errors import MissingExtraError
-from fewtune.types import FloatArray
+from fewtune.types import FloatArray, IntArray
 
 _ORDER = 4
 
@@ -60,7 +61,7 @@ def chrf(counts: FloatArray, weights: FloatArray) -> FloatArray:
     return np.where(weights.sum(axis=1) > 0, 100 * scores, np.nan)
 
 
-def _mean(part: FloatArray, whole: FloatArray, known: FloatArray, orders: FloatArray) -> FloatArray:
+def _mean(part: FloatArray, whole: FloatArray, known: NDArray[np.bool_], orders: IntArray) -> FloatArray:
     shares = np.divide(part, whole, out=np.zeros_like(part), where=known)
     return shares.sum(axis=1) / np.maximum(orders, 1)
 

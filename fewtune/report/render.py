@@ -17,6 +17,7 @@ from fewtune.report.data import ReportData
 from fewtune.report.facts import Report
 from fewtune.report.sections.again import again
 from fewtune.report.sections.candidates import candidates
+from fewtune.report.sections.compression import compression
 from fewtune.report.sections.confidence import confidence
 from fewtune.report.sections.confusions import confusions
 from fewtune.report.sections.found_boxes import found_boxes
@@ -24,6 +25,7 @@ from fewtune.report.sections.learning_curve import learning_curve
 from fewtune.report.sections.next_steps import next_steps
 from fewtune.report.sections.outcome import outcome
 from fewtune.report.sections.scores import scores
+from fewtune.report.sections.segmented import segmented
 from fewtune.report.sections.suspects import suspects
 from fewtune.report.sections.training_data import training_data
 from fewtune.report.sections.unsure import unsure
@@ -41,11 +43,13 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     scores,
     confusions,
     found_boxes,
+    segmented,
     confidence,
     unsure,
     learning_curve,
     suspects,
     worst,
+    compression,
     again,
 )
 # Control characters, lone surrogates and code points that are none: HTML has no way to write them.

@@ -301,6 +301,18 @@ _FINDINGS = {
     ),
     "box-twice": ("有 {count} 对同类的框几乎在同一位置。", "请每对删去一个。"),
     "box-ignored": ("有 {count} 个框标为密集或难例：既不要求找到，也不计为误报。", "不必处理。"),
+    "mask-all-ignored": ("有 {count} 张掩码的像素全部是 255，不参与学习和评分。", "请补画，或去掉它们。"),
+    "picture-without-mask": ("有 {count} 张图片没有同名掩码，已略去。", "请为它们画掩码；如果本来如此，不必处理。"),
+    "mask-without-picture": ("有 {count} 张掩码没有同名图片，已略去。", "请放入对应图片；如果本来如此，不必处理。"),
+    "class-without-pixels": (
+        "有 {count} 个类别在所有掩码中都没有像素。",
+        "请标注一些，或从 classes.txt 末尾去掉该类别。",
+    ),
+    "class-in-few-pictures": (
+        "有 {count} 个类别只出现在很少的图片中。",
+        "请补充含有它们的图片：很少见到的东西学不好。",
+    ),
+    "pixels-ignored": ("部分像素是 255：不参与学习，也不评分。", "不必处理。"),
     "language-unknown-to-model": (
         "部分文本的语言不在模型的训练语言之内。",
         "请用 --model multilingual-e5-small，或让 --model 保持 auto。",

@@ -11,6 +11,7 @@ from fewtune.errors import BundleError
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.image_classification import ImageClassifierRuntime
 from fewtune.runtime.object_detection import ObjectDetectionRuntime
+from fewtune.runtime.segmentation import SegmentationRuntime
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.threads import usable_cores
@@ -23,6 +24,7 @@ _RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "image-classification": ImageClassifierRuntime,
     "translation": TranslationRuntime,
     "object-detection": ObjectDetectionRuntime,
+    "segmentation": SegmentationRuntime,
 }
 
 

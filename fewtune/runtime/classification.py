@@ -12,7 +12,7 @@ import numpy as np
 from fewtune.bundle.manifest import Manifest
 from fewtune.errors import BundleError
 from fewtune.progress import Step
-from fewtune.types import FloatArray, Graph
+from fewtune.types import FloatArray, Graph, Judged
 
 _AGAIN = "Fit it again."
 
@@ -107,6 +107,35 @@ class ClassifierRuntime(ABC):
             if "features" in graph.outputs:
                 return graph.run(inputs, "features", step=step)
         raise ValueError("this bundle has no encoder, so its inputs have no vectors")
+
+    def look(self, inputs: Sequence[Any], *, step: Step | None = None) -> FloatArray:
+        """(n, m) float32: all that `judge` wants to know of each input."""
+        log_probs, features = self.log_probs_and_features(inputs, step=step)
+        parts = [log_probs] if features is None else [log_probs, features]
+        return np.hstack(parts).astype(np.float32)
+
+    def judge(self, looked: FloatArray) -> Judged:
+        """What n inputs that were looked at mean to the model, to tell which of them to label next."""
+        classes = len(self.labels)
+        probs = np.exp(looked[:, :classes].astype(np.float64))
+        order = np.argsort(-probs, axis=1, kind="stable")[:, :2]
+
+        def doubts(i: int) -> str:
+            (first, second), row = order[i], probs[i]
+            return (
+                f"the model wavers between {self.labels[first]!r} ({row[first]:.0%}) "
+                f"and {self.labels[second]!r} ({row[second]:.0%})"
+            )
+
+        return Judged(
+            # The chance that two answers drawn by these probabilities differ (Gini).
+            uncertainty=1 - np.square(probs).sum(axis=1),
+            predicted=order[:, 0].astype(np.int64),
+            features=looked[:, classes:] if looked.shape[1] > classes else None,
+            predictions=lambda i: self.labels[order[i, 0]],
+            confidences=probs.max(axis=1),
+            doubts=doubts,
+        )
 
     @property
     def _last(self) -> InputGraph:

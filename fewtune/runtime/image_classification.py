@@ -7,6 +7,7 @@ from typing import Any
 
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.picture_graph import PictureGraph
+from fewtune.runtime.picture_inputs import checked_pictures
 from fewtune.runtime.preprocess import preprocess_from_json
 from fewtune.types import Graph
 
@@ -24,12 +25,4 @@ class ImageClassifierRuntime(ClassifierRuntime):
 
     def checked(self, inputs: Any) -> list[Any]:
         """The pictures as a list. Raises TypeError where it is one picture, or holds something else."""
-        from PIL import Image
-
-        if isinstance(inputs, str | Path | Image.Image):
-            raise TypeError("predict takes a list of pictures: write predict([picture])")
-        pictures = list(inputs)
-        for position, picture in enumerate(pictures):
-            if not isinstance(picture, str | Path | Image.Image):
-                raise TypeError(f"inputs[{position}] is a {type(picture).__name__}, not a path or a Pillow picture")
-        return pictures
+        return checked_pictures(inputs)

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
 _FILTERS = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")  # in the order of Pillow's numbers
 _LARGEST_PX = 4096
 _HOW = (
-    "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale by the largest factor with which "
-    "it fits `width_px` x `height_px`, sides rounded, with the filter; lay it into the upper left of a canvas of "
-    "`fill`; divide by 255; subtract `mean`, divide by `std`; channels first. Boxes are in pixels of the canvas: divide "
-    "x by (scaled width / width), y by (scaled height / height)"
+    "apply the EXIF orientation; lay what is transparent on white; to 8-bit RGB; scale by the largest factor with "
+    "which it fits `width_px` x `height_px`, sides rounded, with the filter; lay it into the upper left of a canvas of "
+    "`fill`; divide by 255; subtract `mean`, divide by `std`; channels first. Boxes are in pixels of the canvas: "
+    "divide x by (scaled width / width), y by (scaled height / height)"
 )
 
 

@@ -92,7 +92,7 @@ def _parts(line: str, fits: Callable[[str], bool]) -> list[tuple[str, str]]:
     if fits(_passage(line).text):
         return [(line, "")]
     for pattern in _CUTS:
-        places = [found.span() for found in pattern.finditer(line) if 0 < found.start() and found.end() < len(line)]
+        places = [found.span() for found in pattern.finditer(line) if found.start() > 0 and found.end() < len(line)]
         places = [(start, end) for start, end in places if pattern is not _CUTS[0] or not _shortened(line[:start])]
         if places:
             start, end = min(places, key=lambda place: abs(place[0] + place[1] - len(line)))

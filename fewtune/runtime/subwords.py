@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from fewtune.runtime.greedy import Source
 from fewtune.data.protection import mark, marked
+from fewtune.runtime.greedy import Source
 
 SPACE = "▁"
 

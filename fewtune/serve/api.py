@@ -8,9 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 from fastapi import Depends, FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
 from fastapi.security import HTTPBearer
-from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.types import ASGIApp
 
@@ -18,16 +16,17 @@ from fewtune.errors import FewtuneError
 from fewtune.serve import limits, schemas
 from fewtune.serve.batcher import Batcher
 from fewtune.serve.bundles import Shelf, Version
+from fewtune.serve.error_answers import add_error_handlers
 from fewtune.serve.guard import Guard
 from fewtune.serve.metrics import CONTENT_TYPE, Metrics
 from fewtune.serve.page_files import PageFile, page_files
-from fewtune.serve.refusals import Refusal
 from fewtune.serve.routes import describe, errors, model_routes
 from fewtune.serve.settings import ServeSettings
 
 OnChange = Callable[[str, FewtuneError | None], None]
 
 _NEED_NO_TOKEN = {"/health", "/ready", "/openapi.json"}
+_WHAT_THERE_IS = "GET /openapi.json tells what there is; /docs shows it."
 
 
 def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lambda name, error: None) -> ASGIApp:
@@ -74,7 +73,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
         dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],
     )
     pages = page_files()
-    _add_error_handlers(app)
+    add_error_handlers(app, _WHAT_THERE_IS)
     _add_pages(app, pages)
     _add_state(app, batcher, metrics)
     _add_models(app, shelf, batcher)
@@ -142,37 +141,3 @@ def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher) -> None:
 
     for prefix, find in (("", the_only), ("/models/{name}", named)):
         app.include_router(model_routes(find, batcher), prefix=prefix)
-
-
-def _add_error_handlers(app: FastAPI) -> None:
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, refusal: Refusal) -> Response:
-        return _answer(refusal)
-
-    @app.exception_handler(RequestValidationError)
-    async def does_not_fit(request: Request, error: RequestValidationError) -> Response:
-        return _answer(_misfit(error))
-
-    @app.exception_handler(HTTPException)
-    async def not_there(request: Request, error: HTTPException) -> Response:
-        how = "GET /openapi.json tells what there is; /docs shows it."
-        return _answer(Refusal(error.status_code, f"{error.detail}.", how=how, headers=error.headers))
-
-    @app.exception_handler(Exception)
-    async def our_fault(request: Request, error: Exception) -> Response:
-        how = "This is the service's fault; its log says more."
-        return _answer(Refusal(500, "Something went wrong that should not have.", how=how))
-
-
-def _answer(refusal: Refusal) -> Response:
-    return Response(refusal.body(), refusal.status, refusal.headers, media_type="application/json")
-
-
-def _misfit(error: RequestValidationError) -> Refusal:
-    """The first thing that does not fit; of what was sent nothing is repeated."""
-    first = error.errors()[0]
-    if first["type"] == "json_invalid":
-        return Refusal(400, "The body is not JSON.", where="body", how='For example: {"inputs": ["a text"]}')
-    _, *steps = first["loc"]
-    where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
-    return Refusal(422, f"{first['msg']}.", where=where[:200] or "body", how="/docs shows what is expected.")

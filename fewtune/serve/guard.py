@@ -41,6 +41,7 @@ class Guard:
         body_bytes: int,
         body_seconds: float,
         check_room: Callable[[], None],
+        is_streamed: Callable[[str], bool] = lambda path: False,
     ) -> None:
         """Stand before `app`.
 
@@ -53,6 +54,7 @@ class Guard:
             body_bytes: a longer body is refused.
             body_seconds: a body that takes longer to arrive is refused.
             check_room: raises a refusal where there is too much to do already.
+            is_streamed: whether a path's body is handed on as it comes; the application bounds it then.
         """
         self._app = app
         self._token = token.encode()
@@ -61,6 +63,7 @@ class Guard:
         self._body_bytes = body_bytes
         self._body_seconds = body_seconds
         self._check_room = check_room
+        self._is_streamed = is_streamed
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request."""
@@ -72,6 +75,7 @@ class Guard:
             self._check(scope)
             if scope["method"] not in _BODILESS:
                 self._check_room()
+            if scope["method"] not in _BODILESS and not self._is_streamed(scope["path"]):
                 receive = await self._whole_body(scope, receive)
         except Refusal as refusal:
             await _send_refusal(send, refusal)

@@ -7,10 +7,14 @@ import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fewtune.errors import FewtuneError, MissingExtraError, UserError
 from fewtune.progress import Progress
 from fewtune.serve.settings import ServeSettings
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
 
 # What a request may take beyond its deadline before a stop breaks it off.
 _GRACE_SECONDS = 5
@@ -40,10 +44,9 @@ def serve(
     """
     settings.check()
     try:
-        import uvicorn
+        import uvicorn  # noqa: F401
 
         from fewtune.serve.api import make_app
-        from fewtune.serve.protocol import BoundedProtocol
     except ModuleNotFoundError as error:
         raise MissingExtraError("serve", needed_for="fewtune serve") from error
     from fewtune.serve.bundles import Shelf
@@ -52,9 +55,34 @@ def serve(
         progress.say(f"{name}: the new version is served." if error is None else f"{name}: not taken up: {error.what}")
 
     shelf = Shelf(folders, threads=settings.threads)
+    return run_app(
+        make_app(shelf, settings, on_change=on_change),
+        settings,
+        on_listening=lambda url: on_listening(url, list(shelf)),
+    )
+
+
+def run_app(app: ASGIApp, settings: ServeSettings, *, on_listening: Callable[[str], None]) -> bool:
+    """Answer requests with an application until SIGTERM or Ctrl-C; what was accepted until then is answered.
+
+    Args:
+        app: what answers.
+        settings: checked; where to listen, and how long a request may take.
+        on_listening: is told the address once requests are answered.
+
+    Returns:
+        Whether it was Ctrl-C that ended it.
+
+    Raises:
+        UserError: the port is taken.
+    """
+    import uvicorn
+
+    from fewtune.serve.protocol import BoundedProtocol
+
     listener = _listen(settings)
     config = uvicorn.Config(
-        make_app(shelf, settings, on_change=on_change),
+        app,
         log_level="warning",
         access_log=False,
         server_header=False,
@@ -68,7 +96,7 @@ def serve(
     class Server(uvicorn.Server):
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
-            on_listening(_address(listener), list(shelf))
+            on_listening(_address(listener))
 
     with listener, _sigterm_is_a_normal_end():
         try:

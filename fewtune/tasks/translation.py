@@ -94,7 +94,7 @@ class Translation(StructuredTask):
     def measure(
         self, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[str], weights: FloatArray
     ) -> Measured:
-        """chrF and BLEU of the whole; shares of exact matches, and of the sources' placeholders and markup kept."""
+        """ChrF and BLEU of the whole; shares of exact matches, and of the sources' placeholders and markup kept."""
         del labels
         references = [example.target for example in dataset]
         exact = np.array(

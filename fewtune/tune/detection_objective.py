@@ -84,8 +84,9 @@ class DetectionObjective(Objective):
     def loss(self, batch: int) -> Tensor:
         """The loss of one batch of views."""
         generator = self._generator_of(batch)
-        size = (self._letterbox.width_px, self._letterbox.height_px)
-        views = [view(*self._pictures[i], *size, self._variety, generator) for i in self._batch_of[batch].tolist()]
+        chosen = [self._pictures[i] for i in self._batch_of[batch].tolist()]
+        width, height = self._letterbox.width_px, self._letterbox.height_px
+        views = [view(picture, truth, width, height, self._variety, generator) for picture, truth in chosen]
         pixels = self._letterbox.pixels([canvas for canvas, _ in views])
         logits, boxes, maps = self._found(pixels, frozen=batch < self._phases.first)
         places, strides = grid(maps, self.detector.strides)

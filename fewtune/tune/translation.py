@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-
 from fewtune.backbones.marian_onnx import decoder_graph, encoder_graph
 from fewtune.backbones.seq2seq import TranslationModel, TranslatorParts
 from fewtune.errors import InternalError, RecipeError
@@ -432,6 +431,6 @@ def _no_model(dataset: Dataset, models: Sequence[TranslationModel]) -> RecipeErr
     return RecipeError(
         f"There is no model from {source} to {target}.",
         where="--model",
-        how=f"There are: {known}. Give the folder of a Marian student of these languages, or name the columns the other "
-        "way round with --text and --label.",
+        how=f"There are: {known}. Give the folder of a Marian student of these languages, or name the columns the "
+        "other way round with --text and --label.",
     )

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewtune.runtime.greedy import Source, Words
 from fewtune.data.protection import Protected, protect_pair
+from fewtune.runtime.greedy import Source, Words
 from fewtune.runtime.subwords import Subwords
 from fewtune.types import IntArray
 

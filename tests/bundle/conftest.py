@@ -27,9 +27,9 @@ def _quantised(rows: int, random: np.random.Generator) -> Q4Matrix:
     return Q4Matrix(packed, random.uniform(0.02, 0.1, size=(rows, _WIDTH // 32)).astype(np.float16))
 
 
-def _bert() -> BertWeights:
+def _bert(pieces: int) -> BertWeights:
     random = np.random.default_rng(0)
-    tensors: dict = {"embeddings.word_embeddings.weight": _quantised(len(WORDS), random)}
+    tensors: dict = {"embeddings.word_embeddings.weight": _quantised(pieces, random)}
 
     def matrix(name: str, *shape: int) -> None:
         tensors[name] = random.normal(0, 0.3, size=shape).astype(np.float32)
@@ -59,7 +59,7 @@ def _bert() -> BertWeights:
         "num_hidden_layers": _LAYERS,
         "num_attention_heads": 4,
         "intermediate_size": _INNER,
-        "vocab_size": len(WORDS),
+        "vocab_size": pieces,
         "max_position_embeddings": _TOKENS,
         "type_vocab_size": 2,
         "layer_norm_eps": 1e-12,
@@ -78,12 +78,13 @@ def _tokenizer_json() -> bytes:
     return tokenizer.to_str().encode()
 
 
-def make_fitted(pooling: Pooling, *, normalised: bool) -> Fitted:
-    """A tuned model: an encoder with random weights under a random head."""
-    weights, random = _bert(), np.random.default_rng(1)
+def make_fitted(pooling: Pooling, *, normalised: bool, tokenizer: bytes = b"") -> Fitted:
+    """A tuned model: an encoder with random weights under a random head; with a tokenizer of one's own."""
+    tokenizer = tokenizer or _tokenizer_json()
+    weights, random = _bert(Tokenizer.from_str(tokenizer.decode()).get_vocab_size()), np.random.default_rng(1)
     encoder = encoder_graph(weights, pooling=pooling, normalise=normalised)
     weight, bias = random.normal(size=(_WIDTH, len(LABELS))), random.normal(size=len(LABELS))
-    model, tokenizer = with_linear_head(encoder, weight, bias), _tokenizer_json()
+    model = with_linear_head(encoder, weight, bias)
 
     def reference(texts: Sequence[str]) -> FloatArray:
         logits = TextGraph(encoder, tokenizer, threads=1).run(texts, "features") @ weight + bias

@@ -57,7 +57,7 @@ def test_a_manifest_refuses_what_is_not_finite(manifest: Manifest) -> None:
         dataclasses.replace(manifest, seconds=math.inf).to_json()
 
 
-SINCE = {"answer_rules", "comparisons", "learning_curve", "findings"}
+SINCE = {"answer_rules", "comparisons", "learning_curve", "findings", "compression"}
 
 
 def vars_of(value: Any) -> list[Any]:

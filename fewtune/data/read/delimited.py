@@ -78,7 +78,8 @@ def _evenness(sample: str, delimiter: str) -> tuple[float, int]:
 def _plain_records(text: str) -> list[tuple[int, list[str]]] | None:
     """The records of tab-separated lines in which quotes are part of the texts; None where they may enclose fields.
 
-    They do not enclose any where each line has as many tabs as the first one, and some field has a quote at one end only.
+    They do not enclose any where each line has as many tabs as the first one, and some field has a quote at one end
+    only.
     """
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     records = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]

@@ -49,7 +49,7 @@ def parse_gettext(text: str, *, name: str, document: str = "") -> Rows:
         for source, target in _forms(entry):
             if target:
                 rows.append((source, target, place))
-                lines.append(int(entry.linenum))
+                lines.append(int(entry.linenum or 0))
     if not rows:
         raise DataError(
             f"Nothing in the file is translated: {len(entries)} entries, {len(fuzzy)} of them fuzzy.",

@@ -20,8 +20,8 @@ from fewtune.types import Table
 _TABLES = (".csv", ".tsv", ".tab", ".jsonl", ".ndjson", ".jsonlines", ".xlsx", ".parquet")
 _DOCUMENTS = ("document", "doc", "file", "group", "group_id", "文档")
 _FORMS = (
-    "Give a CSV, TSV or JSONL file with two columns named after languages, such as en and pt; a TMX or .po file; or two "
-    "files with a line each for the other's, as: fewtune fit text.en --label text.pt"
+    "Give a CSV, TSV or JSONL file with two columns named after languages, such as en and pt; a TMX or .po file; or "
+    "two files with a line each for the other's, as: fewtune fit text.en --label text.pt"
 )
 
 
@@ -124,7 +124,7 @@ def _from_files(source: Path, target: Path) -> Pairs:
     columns = languages if all(languages) and languages[0] != languages[1] else ("source", "target")
     places = [f"{source.name}:{line}" for line in lines]
     table = _table(columns, rows, places, source.name, b"\0".join(contents), notes)
-    return _from_table(table, *columns, "")
+    return _from_table(table, columns[0], columns[1], "")
 
 
 def _catalogue(path: Path, name: str) -> Table:

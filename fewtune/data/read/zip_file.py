@@ -46,7 +46,27 @@ def unpack(path: Path) -> Path:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise DataError(f"The file cannot be read: {error.strerror or error}.", where=str(path)) from None
-    folder = Path(_unpacked(path, digest).name)
+    return _stepped_in(Path(_unpacked(path, digest).name))
+
+
+def unpack_into(path: Path, folder: Path) -> Path:
+    """As `unpack`, into a folder of one's own that is there and empty; what was unpacked stays in it after an error.
+
+    Raises:
+        DataError: as `unpack`.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            members = _checked(archive, path)
+            left = _MOST_BYTES
+            for member in members:
+                left = _extract(archive, member, folder, left, path)
+    except _RAISED as error:
+        raise DataError(f"The zip cannot be unpacked ({error}).", where=str(path), how=_remedy(error)) from None
+    return _stepped_in(folder)
+
+
+def _stepped_in(folder: Path) -> Path:
     inside = list(folder.iterdir())
     alone = inside[0] if len(inside) == 1 and inside[0].is_dir() else None
     # A folder of class folders, or of a table and pictures; a lone folder of pictures is a class.
@@ -59,14 +79,7 @@ def _unpacked(path: Path, sha256: str) -> tempfile.TemporaryDirectory[str]:
     del sha256  # a file that changed is unpacked anew
     folder = tempfile.TemporaryDirectory(prefix="fewtune-")
     try:
-        with zipfile.ZipFile(path) as archive:
-            members = _checked(archive, path)
-            left = _MOST_BYTES
-            for member in members:
-                left = _extract(archive, member, Path(folder.name), left, path)
-    except _RAISED as error:
-        folder.cleanup()
-        raise DataError(f"The zip cannot be unpacked ({error}).", where=str(path), how=_remedy(error)) from None
+        unpack_into(path, Path(folder.name))
     except DataError:
         folder.cleanup()
         raise

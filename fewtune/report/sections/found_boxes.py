@@ -86,7 +86,9 @@ def _curves(report: Report) -> list[Block]:
         [named(label), *(percent(float(values[at]), 0) for at in _READ_AT)] for label, values in known.items()
     ]
     numbers = Table(say("The same as numbers", "同样内容的数字"), columns, rows)
-    return [Figure(caption, precision_plot(known), words, numbers)]
+    return [
+        Figure(caption, precision_plot({label: values.tolist() for label, values in known.items()}), words, numbers)
+    ]
 
 
 def _arrays(report: Report) -> tuple[list[Boxes], list[Detections]]:

@@ -1,0 +1,150 @@
+"""What a compression learns from, and what it is measured on: never the same examples."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.bundle.manifest import Manifest
+from fewtune.errors import DataError
+from fewtune.interfaces import ClassifierTask, RunContext
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset, Example, IntArray
+
+_TRAINING, _TEST = "private/out_of_fold.jsonl", "private/test.jsonl"
+_FEWEST = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Examples for both purposes.
+
+    Attributes:
+        learnt: what may be counted in, calibrated on, tuned on.
+        measured: what both models answer.
+        groups: (n,) group indices of `measured`.
+        targets: (n,) class indices of `measured`; None where it has no labels.
+        trained_on: whether the original learnt from `measured`.
+        words: what `measured` is.
+    """
+
+    learnt: tuple[Example, ...]
+    measured: tuple[Example, ...]
+    groups: IntArray
+    targets: IntArray | None
+    trained_on: bool
+    words: str
+
+    @property
+    def inputs(self) -> list[Any]:
+        """What both models answer."""
+        return [example.input for example in self.measured]
+
+
+def gather(
+    bundle: Path, manifest: Manifest, task: ClassifierTask, data: Any, recipe: Recipe, run: RunContext
+) -> Material:
+    """Find the examples: those that are given, else what the bundle keeps in private/.
+
+    Args:
+        bundle: its folder.
+        manifest: what it says of itself.
+        task: reads the data.
+        data: labelled or not; None: the bundle's own.
+        recipe: names of the data's columns.
+        run: its generator decides which half is learnt from where there is nothing else.
+
+    Raises:
+        DataError: there is nothing to measure on, or the data cannot be read.
+    """
+    training = _kept(bundle / _TRAINING, task)
+    if data is not None:
+        given = _read(task, data, recipe)
+        return _on_given(given, f"on {len(given)} examples ({given.source})", training, manifest, task, run)
+    test = _kept(bundle / _TEST, task)
+    if test:
+        dataset = _dataset(test, manifest, "the test data")
+        return _on_given(dataset, f"on {len(test)} test examples that the bundle keeps", training, manifest, task, run)
+    if len(training) < _FEWEST:
+        raise DataError(
+            "There is nothing to measure on: the bundle came without its training content.",
+            where=str(bundle),
+            how="Give examples with --data, labelled if you can: the more, the more can be said.",
+        )
+    return _on_training(_dataset(training, manifest, "the training data"), task, run)
+
+
+def _on_given(
+    given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: ClassifierTask, run: RunContext
+) -> Material:
+    known = {example.input for example in training}
+    fresh = tuple(example for example in given if example.input not in known)
+    dropped = len(given) - len(fresh)
+    if dropped:
+        words += f", without {dropped} that the model learnt from"
+    measured, learnt = replace(given, examples=fresh), training
+    if len(training) < _FEWEST:
+        learnt, measured = _halves(measured, task, run)
+        words += f"; the other {len(learnt)} were learnt from"
+        words = words.replace(f"on {len(given)} ", f"on {len(measured)} of {len(given)} ", 1)
+    if len(measured) < _FEWEST:
+        raise DataError(
+            f"There are only {len(measured)} examples to measure on.",
+            where="--data",
+            how="Give some that the model did not learn from; a few hundred, labelled, say most.",
+        )
+    labelled = all(example.target is not None for example in measured)
+    targets = task.targets(measured, manifest.labels) if labelled else None
+    return Material(learnt, measured.examples, task.groups(measured), targets, False, words)
+
+
+def _on_training(training: Dataset, task: ClassifierTask, run: RunContext) -> Material:
+    """The model has seen all of it: half is learnt from once more, and the other half tells which answers change."""
+    learnt, measured = _halves(training, task, run)
+    words = f"on {len(measured)} training examples: whether answers stay the same, not how good they are"
+    return Material(learnt, measured.examples, task.groups(measured), None, True, words)
+
+
+def _halves(dataset: Dataset, task: ClassifierTask, run: RunContext) -> tuple[tuple[Example, ...], Dataset]:
+    """Half to learn from and half to measure; what is nearly the same stays together."""
+    groups = task.groups(dataset)
+    shuffled = run.generator("compress", "halves").permutation(int(groups.max(initial=0)) + 1)
+    chosen = np.isin(groups, shuffled[: len(shuffled) // 2])
+    learnt = tuple(example for example, is_chosen in zip(dataset, chosen, strict=True) if is_chosen)
+    kept = tuple(example for example, is_chosen in zip(dataset, chosen, strict=True) if not is_chosen)
+    return learnt, replace(dataset, examples=kept)
+
+
+def _read(task: ClassifierTask, data: Any, recipe: Recipe) -> Dataset:
+    """Labelled examples; without a label column, inputs alone."""
+    try:
+        return task.read(data, recipe, "evaluate")
+    except DataError as error:
+        if recipe.label:
+            raise
+        try:
+            inputs = task.inputs(data, recipe)
+        except DataError:
+            raise error from None
+        examples = tuple(Example(value) for value in inputs.values)
+        return Dataset(task.name, examples, (), inputs.table.source, inputs.table.sha256, inputs.notes)
+
+
+def _kept(path: Path, task: ClassifierTask) -> tuple[Example, ...]:
+    """The examples of a private file; of pictures those that are still where they were."""
+    if not path.is_file():
+        return ()
+    lines = [json.loads(line) for line in path.read_text("utf-8", "surrogatepass").split("\n") if line.strip()]
+    examples = [Example(line["text"], line.get("label"), line.get("place", "")) for line in lines if "text" in line]
+    if task.reads == "pictures":
+        examples = [example for example in examples if Path(example.input).is_file()]
+    return tuple(examples)
+
+
+def _dataset(examples: Sequence[Example], manifest: Manifest, source: str) -> Dataset:
+    return Dataset(manifest.task, tuple(examples), manifest.labels, source, "")

@@ -1,0 +1,101 @@
+"""The promise: how much worse a smaller model can be than the one it is made from, and whether that is allowed.
+
+With enough labelled examples it is a bound on the drop of accuracy, from the examples that only one of the two gets
+right. With fewer, or none, no test can bound a drop of one point: then it is a bound on the share of inputs that
+are answered otherwise, which no drop can exceed. With too few inputs for that as well, it is a cap on how far
+probabilities may move, and is called not proven.
+"""
+
+from __future__ import annotations
+
+import math
+from statistics import NormalDist
+
+import numpy as np
+
+from fewtune.evaluate.intervals import effective_size
+from fewtune.types import Evidence, FloatArray, IntArray
+
+LEVEL = 0.95
+# Without a single change among so many, the 95 % bound on the share of changes is 1 %: -log(0.05) / 0.01.
+FEWEST_FOR_A_BOUND = 300
+# The cap where nothing can be bounded: in 95 of 100 inputs no probability moves further than this.
+MOST_SHIFT = 0.05
+_SHIFT_SHARE = 95
+
+
+def judge(
+    original: FloatArray,
+    smaller: FloatArray,
+    groups: IntArray,
+    *,
+    max_drop: float,
+    targets: IntArray | None = None,
+    trained_on: bool = False,
+) -> Evidence:
+    """Whether a smaller model keeps the promise.
+
+    Args:
+        original, smaller: (n, k) log probabilities of the same inputs.
+        groups: (n,) group indices; inputs of one group count as one.
+        max_drop: the accuracy that may be lost, as a fraction.
+        targets: (n,) class indices; None where the inputs have no labels.
+        trained_on: whether the models learnt from these inputs; then nothing is proven of others.
+    """
+    count = effective_size(groups)
+    before, after = original.argmax(axis=1), smaller.argmax(axis=1)
+    changed = float((before != after).mean())
+    shift = float(np.percentile(np.abs(np.exp(original) - np.exp(smaller)).max(axis=1), _SHIFT_SHARE))
+    if targets is not None and not trained_on and count >= FEWEST_FOR_A_BOUND:
+        lost = float(((before == targets) & (after != targets)).mean())
+        won = float(((before != targets) & (after == targets)).mean())
+        bound = drop_bound(lost, won, count)
+        return Evidence("labels", round(count), changed, shift, lost - won, bound, bound <= max_drop, True)
+    drop = None
+    if targets is not None:
+        drop = float((before == targets).mean() - (after == targets).mean())
+    if count >= FEWEST_FOR_A_BOUND:
+        bound = share_bound(changed, count)
+        held = bound <= max_drop
+        return Evidence("answers", round(count), changed, shift, drop, bound, held, held and not trained_on)
+    held = shift <= MOST_SHIFT and changed * len(groups) <= max(1.0, max_drop * len(groups))
+    return Evidence("probabilities", round(count), changed, shift, drop, None, held, False)
+
+
+def drop_bound(lost: float, won: float, n: float, level: float = LEVEL) -> float:
+    """One-sided upper bound of a difference of two paired proportions, by its score test (Tango 1998).
+
+    Args:
+        lost: share of examples that only the first gets right.
+        won: share that only the second gets right.
+        n: number of independent examples; need not be whole.
+        level: confidence.
+    """
+    z = NormalDist().inv_cdf(level)
+    low, high = lost - won, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _score(lost * n, won * n, n, middle) > -z:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _score(lost: float, won: float, n: float, difference: float) -> float:
+    """The standardised distance of what was seen from a difference that is supposed."""
+    a = 2 * n
+    b = (2 * n - lost + won) * difference - lost - won
+    c = -won * difference * (1 - difference)
+    rest = (math.sqrt(max(0.0, b * b - 4 * a * c)) - b) / (2 * a)
+    variance = n * (2 * rest + difference * (1 - difference))
+    distance = lost - won - n * difference
+    return distance / math.sqrt(variance) if variance > 0 else math.copysign(math.inf, distance)
+
+
+def share_bound(share: float, n: float, level: float = LEVEL) -> float:
+    """One-sided upper bound of a proportion seen in `n` trials (Clopper & Pearson 1934); n need not be whole."""
+    from scipy.stats import beta
+
+    seen = share * n
+    return 1.0 if seen >= n else float(beta.ppf(level, seen + 1, n - seen))

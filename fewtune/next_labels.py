@@ -1,0 +1,487 @@
+"""What to label next: read the pool, leave out what teaches nothing new, look at the rest with the model, choose.
+
+Without a bundle a pretrained encoder looks at the pool, so that the very first labels are well spent too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+
+from fewtune import catalog
+from fewtune.backbones.text_encoder import TextEncoder
+from fewtune.backbones.vision import VisionBackbone
+from fewtune.bundle.manifest import Manifest
+from fewtune.data.check import by_severity, check_language
+from fewtune.data.duplicates import normalise
+from fewtune.data.language import main_languages
+from fewtune.data.picture import facts
+from fewtune.data.read.pictures import PATH
+from fewtune.data.write import table_form
+from fewtune.errors import DataError, MissingExtraError, RecipeError, nearest
+from fewtune.evaluate.scope import KEPT, similarity
+from fewtune.interfaces import Inputs, RunContext, Task
+from fewtune.label.label_studio import tasks_json
+from fewtune.label.suggest import Pool, choose
+from fewtune.progress import Progress, SilentProgress, Step
+from fewtune.recipe import Recipe
+from fewtune.report.data import OUT_OF_FOLD, TEST
+from fewtune.runtime.answers import read_class_means
+from fewtune.runtime.threads import usable_cores
+from fewtune.tune.cache import TrunkCache
+from fewtune.tune.picture_store import PictureStore
+from fewtune.types import Dataset, Example, Finding, FloatArray, Judged, Suggestion, Suggestions
+
+# A larger pool is sampled: encoding takes minutes for so many already.
+MOST_INPUTS = 100_000
+# Shares of the pool from which another kind of input, and another language, are worth a word.
+_OTHER_KIND = 0.2
+_OTHER_LANGUAGE = 0.2
+_SELDOM = 0.02
+_PICTURES_PER_SEGMENT = 256
+_TEXTS_PER_SEGMENT = 4096
+_PLACES = 5
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """What a bundle's runtime offers for its inputs to be suggested by how unsure it is, whatever its answers are.
+
+    Where it offers nothing of the kind, the inputs are chosen as without a bundle.
+    """
+
+    def look(self, inputs: Sequence[Any], /, *, step: Step | None = None) -> FloatArray:
+        """(n, m) float32: all that `judge` wants to know of each input; it is kept from one call to the next."""
+        ...
+
+    def judge(self, looked: FloatArray, /) -> Judged:
+        """What n inputs that were looked at mean to the model."""
+        ...
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A bundle whose next labels are wanted.
+
+    Attributes:
+        folder: of the bundle.
+        manifest: what it says of itself.
+        runtime: its graphs.
+    """
+
+    folder: Path
+    manifest: Manifest
+    runtime: Any
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Over all that its looks depend on."""
+        files = sorted((name, entry.sha256) for name, entry in self.manifest.files.items())
+        return hashlib.sha256(json.dumps(files).encode()).hexdigest()
+
+    def private_inputs(self, name: str) -> list[Any]:
+        """The inputs of a private file; none where the bundle came without it."""
+        path = self.folder / "private" / name
+        if not path.is_file():
+            return []
+        lines = [json.loads(line) for line in path.read_text("utf-8", "surrogatepass").split("\n") if line.strip()]
+        return [line["text"] if "text" in line else line["input"] for line in lines]
+
+
+def suggest(
+    source: Any,
+    *,
+    count: int,
+    opened: Opened | None = None,
+    labelled: Any = None,
+    recipe: Recipe | None = None,
+    progress: Progress | None = None,
+) -> tuple[Suggestions, Inputs]:
+    """Say which inputs to label next.
+
+    Args:
+        source: the pool: a path, a DataFrame, or a list of inputs.
+        count: how many are wanted.
+        opened: the bundle that they are to improve; None: there is none yet.
+        labelled: labelled data beyond what the bundle learnt from: nothing like it is suggested.
+        recipe: columns, the pretrained model where there is no bundle, seed and threads.
+        progress: where progress is shown.
+
+    Returns:
+        The suggestions, and the pool as it was read.
+
+    Raises:
+        UserError: the pool cannot be read, is empty, is of another task than the bundle, or nothing in it is new.
+    """
+    if count < 1:
+        raise RecipeError(f"{count} examples cannot be suggested.", where="-n", how="Give a number from 1.")
+    recipe = recipe or Recipe()
+    threads = recipe.threads or usable_cores()
+    task = _task(source, opened, recipe)
+    inputs = task.inputs(source, recipe)
+    with _work(opened) as work:
+        run = RunContext(work, recipe.seed, threads, progress or SilentProgress())
+        return _Round(task, inputs, opened, recipe, run).suggestions(count, labelled), inputs
+
+
+Write = Callable[[Suggestions, Inputs, Opened | None], str]
+
+
+def written_as(form: str, out: Path | None) -> Write:
+    """What turns suggestions into the text of a file.
+
+    Raises:
+        RecipeError: there is no such form.
+        OutputError: the ending of `out` is of no known form.
+    """
+    if form == "label-studio":
+        return _as_label_studio
+    if form != "csv":
+        raise RecipeError(f"There is no form {form!r}.", where="--format", how=nearest(form, ("csv", "label-studio")))
+    table = table_form(out)
+
+    def as_table(found: Suggestions, inputs: Inputs, opened: Opened | None) -> str:
+        del opened
+        added = ("prediction", "confidence", "why")
+        rows = [
+            (
+                *inputs.table.rows[some.row],
+                some.prediction,
+                "" if some.confidence is None else some.confidence,
+                some.why,
+            )
+            for some in found
+        ]
+        return table((*inputs.table.columns, *added), rows)
+
+    return as_table
+
+
+def _as_label_studio(found: Suggestions, inputs: Inputs, opened: Opened | None) -> str:
+    reads = catalog.find_task(found.task).reads
+    rows = [dict(zip(inputs.table.columns, inputs.table.rows[some.row], strict=True)) for some in found]
+    shown = [row[PATH] if reads == "pictures" else str(some.input) for row, some in zip(rows, found, strict=True)]
+    version = f"fewtune {opened.fingerprint[:12]}" if opened else ""
+    return tasks_json(found.suggestions, rows, reads, shown, version)
+
+
+def _task(source: Any, opened: Opened | None, recipe: Recipe) -> Task:
+    """The bundle's task; without a bundle, the one that the pool looks like."""
+    if isinstance(source, Sequence) and not isinstance(source, str) and not len(source):
+        raise DataError("The pool is empty.", where="data", how="Give the inputs that could be labelled.")
+    if opened is None:
+        return catalog.find_task(recipe.task, source)
+    task, looks_like = catalog.find_task(opened.manifest.task), catalog.find_task("auto", source)
+    if looks_like.reads == "pictures" != task.reads:
+        raise DataError(
+            f"These are pictures, and the bundle's task is {task.name}.",
+            where=str(source) if isinstance(source, str | Path) else "data",
+            how=f"Give {task.reads}, or a bundle that learnt from pictures.",
+        )
+    return task
+
+
+@contextmanager
+def _work(opened: Opened | None) -> Iterator[Path]:
+    """Where looks are kept: beside the bundle, until it is fitted again; else for as long as this takes."""
+    with ExitStack() as stack:
+        if opened is not None:
+            place = opened.folder.with_name(f"{opened.folder.name}.work")
+            try:
+                place.mkdir(exist_ok=True)
+                yield place
+                return
+            except OSError:
+                pass
+        yield Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fewtune-")))
+
+
+@dataclass(frozen=True)
+class _Round:
+    """One round of suggestions."""
+
+    task: Task
+    inputs: Inputs
+    opened: Opened | None
+    recipe: Recipe
+    run: RunContext
+
+    def suggestions(self, count: int, labelled: Any) -> Suggestions:
+        """Sift, look, choose."""
+        known = self._known(labelled)
+        kept, findings = self._sifted(known)
+        notes = list(self.inputs.notes)
+        if self.opened and not known:
+            notes.append("what the bundle learnt from is not beside it: --labeled keeps it from being suggested again")
+        started = time.perf_counter()
+        judged, pool = self._looked([self.inputs.values[i] for i in kept], known)
+        looked = time.perf_counter()
+        findings += self._odd(kept, known, pool.features)
+        if count > len(kept):
+            findings.append(_too_few(count, len(kept)))
+        if self.opened and judged is None:
+            notes.append(f"how unsure a {self.task.name} model is, is not asked: what is common and new is suggested")
+        if pool.features is None:
+            notes.append("there are no features to tell likes by: the least sure are suggested, however alike they are")
+        found = choose(pool, count, lambda some: self._repeats([self.inputs.values[kept[i]] for i in some], known))
+        suggestions = tuple(self._suggestion(i, kept[i], judged) for i in found)
+        chosen = time.perf_counter()
+        return Suggestions(
+            self.task.name,
+            suggestions,
+            tuple(by_severity(findings)),
+            tuple(notes),
+            len(self.inputs.values),
+            len(kept),
+            looked - started,
+            chosen - looked,
+        )
+
+    def _known(self, labelled: Any) -> list[Any]:
+        """What is labelled already: the bundle's private examples, and what the user gives."""
+        known = self.opened.private_inputs(OUT_OF_FOLD) if self.opened else []
+        if labelled is not None:
+            known = [*known, *self.task.inputs(labelled, self.recipe).values]
+        return [some for some in dict.fromkeys(known) if self._key(some)]
+
+    def _key(self, value: Any) -> str:
+        """What equal inputs share; empty for one that cannot be used."""
+        if self.task.reads == "pictures":
+            known = facts(str(value)) if value else None
+            return known.sha256 if known and not known.error else ""
+        return normalise(value) if isinstance(value, str) else str(value)
+
+    def _sifted(self, known: Sequence[Any]) -> tuple[list[int], list[Finding]]:
+        """Indices of the inputs that may be suggested, and what is to be said of the others."""
+        tested = self.opened.private_inputs(TEST) if self.opened else []
+        stands = {self._key(some): "labelled" for some in known} | {self._key(some): "test" for some in tested}
+        out: dict[str, list[int]] = {"empty": [], "labelled": [], "test": [], "repeat": []}
+        kept: list[int] = []
+        for i, value in enumerate(self.inputs.values):
+            key = self._key(value)
+            reason = stands.get(key, "") if key else "empty"
+            (out[reason] if reason else kept).append(i)
+            if key and not reason:
+                stands[key] = "repeat"
+        findings = [_left_out(reason, self._places(some), len(some)) for reason, some in out.items() if some]
+        if not kept:
+            raise DataError(
+                "There is nothing new to label in the pool.",
+                where=self.inputs.table.source,
+                how="; ".join(finding.what for finding in findings) or "Give inputs that have no label yet.",
+            )
+        if len(kept) > MOST_INPUTS:
+            findings.append(_sampled(len(kept)))
+            chosen = self.run.generator("pool").permutation(len(kept))[:MOST_INPUTS]
+            kept = [kept[i] for i in np.sort(chosen)]
+        return kept, findings
+
+    def _places(self, indices: Sequence[int]) -> tuple[str, ...]:
+        return tuple(self.inputs.table.places[i] for i in indices[:_PLACES])
+
+    def _looked(self, values: Sequence[Any], known: Sequence[Any]) -> tuple[Judged | None, Pool]:
+        """What the model makes of the pool, and what is chosen by; without features, a pretrained model's."""
+        pool, judged = Pool(len(values)), None
+        if self.opened is not None and isinstance(self.opened.runtime, Judge):
+            judged = self._judged(self.opened, values, "Look at the pool")
+            of_known = self._judged(self.opened, known, "Look at what is labelled") if known else None
+            pool = Pool(
+                len(values),
+                judged.features,
+                None if of_known is None else of_known.features,
+                judged.uncertainty,
+                None if of_known is None else of_known.uncertainty,
+                judged.predicted,
+            )
+        if pool.features is None:
+            both = self._pretrained([*values, *known])
+            if both is not None:
+                pool = replace(pool, features=both[: len(values)], labelled=both[len(values) :])
+        return judged, pool
+
+    def _judged(self, opened: Opened, values: Sequence[Any], name: str) -> Judged:
+        def look(some: list[Any], step: Step) -> FloatArray:
+            return opened.runtime.look(some, step=step)
+
+        return opened.runtime.judge(self._rows(values, opened.fingerprint, look, name))
+
+    def _rows(
+        self, values: Sequence[Any], fingerprint: str, compute: Callable[[list[Any], Step], FloatArray], name: str
+    ) -> FloatArray:
+        """`compute` of every input, from the cache where it was computed before."""
+        pictures = self.task.reads == "pictures"
+        of_key = {(self._key(value) if pictures else str(value)): value for value in values}
+        cache = TrunkCache(
+            self.run.work / "suggest", fingerprint, chunk=_PICTURES_PER_SEGMENT if pictures else _TEXTS_PER_SEGMENT
+        )
+        return cache.rows(
+            [self._key(value) if pictures else str(value) for value in values],
+            lambda keys, step: compute([of_key[key] for key in keys], step),
+            progress=self.run.progress,
+            name=name,
+        )
+
+    def _pretrained(self, values: Sequence[Any]) -> FloatArray | None:
+        """(n, width) features by a pretrained model; None where the bundle's own task has none installed."""
+        try:
+            backbone = self._backbone([value for value in values if isinstance(value, str)])
+        except (RecipeError, MissingExtraError):
+            if self.opened is None:
+                raise
+            return None
+        if isinstance(backbone, VisionBackbone):
+            return PictureStore(backbone, self.run).features(list(map(str, values)))[:, 0, : backbone.width]
+
+        def encode(some: list[Any], step: Step) -> FloatArray:
+            return backbone.features(some, threads=self.run.threads, step=step)
+
+        return self._rows(values, backbone.fingerprint, encode, f"Encode texts with {backbone.info.name}")
+
+    def _backbone(self, texts: Sequence[str]) -> TextEncoder | VisionBackbone:
+        """The one that is asked for, or the first that is installed and reads the pool's languages."""
+        if self.task.reads == "pictures":
+            name = self.recipe.model if self.recipe.model != "auto" else next(iter(catalog.networks()))
+            return catalog.find_network(name)
+        if self.recipe.model != "auto":
+            return catalog.find_encoder(self.recipe.model)
+        languages = [language for language, share in main_languages(texts).items() if share >= _OTHER_LANGUAGE / 2]
+        usable = [some for some in catalog.encoders().values() if some.info.installed and some.reads(languages)]
+        if not usable:
+            raise RecipeError(
+                "No encoder that is installed reads these texts.", where="--model", how="`fewtune models` lists them."
+            )
+        return usable[-1]
+
+    def _odd(self, kept: Sequence[int], known: Sequence[Any], features: FloatArray | None) -> list[Finding]:
+        """Whether the pool is of another kind, or in another language, than what the bundle learnt from."""
+        found: list[Finding] = []
+        if self.opened is None:
+            return found
+        found += _other_kind(self.opened, features)
+        if self.task.reads != "text":
+            return found
+        texts = [self.inputs.values[i] for i in kept]
+        backbone: Mapping[str, Any] = self.opened.manifest.backbone
+        if backbone.get("languages"):
+            found += check_language(texts, backbone["languages"], str(backbone.get("name", "the model")))
+        return [*found, *_other_language(texts, [some for some in known if isinstance(some, str)])]
+
+    def _repeats(self, chosen: Sequence[Any], known: Sequence[Any]) -> list[int]:
+        """Positions among the chosen that nearly are what is labelled, or another one before them."""
+        groups = self._groups([*known, *chosen])
+        seen = set(groups[: len(known)])
+        again: list[int] = []
+        for position, group in enumerate(groups[len(known) :]):
+            if group in seen:
+                again.append(position)
+            seen.add(group)
+        return again
+
+    def _groups(self, values: Sequence[Any]) -> list[int]:
+        examples = tuple(Example(value, None) for value in values)
+        return self.task.groups(Dataset(self.task.name, examples, (), "", "")).tolist()
+
+    def _suggestion(self, position: int, row: int, judged: Judged | None) -> Suggestion:
+        place, value = self.inputs.table.places[row], self.inputs.values[row]
+        if judged is None:
+            return Suggestion(row, place, value, "", None, "it stands for many others in the pool")
+        return Suggestion(
+            row,
+            place,
+            value,
+            judged.predictions(position),
+            float(judged.confidences[position]),
+            judged.doubts(position),
+        )
+
+
+_LEFT_OUT = {
+    "empty": (
+        "info",
+        "empty-input",
+        "{} of the pool {} empty or cannot be read, and {} left out.",
+        "Nothing need be done.",
+    ),
+    "labelled": (
+        "warning",
+        "already-labelled",
+        "{} of the pool {} labelled already, and {} left out.",
+        "Nothing need be done; give the pool without what is labelled to be spared this.",
+    ),
+    "test": (
+        "warning",
+        "test-in-pool",
+        "{} of the pool {} test data, and {} left out.",
+        "Keep it so: what the scores stand on must not be learnt from.",
+    ),
+    "repeat": ("info", "repeated-input", "{} of the pool {} repeats, and {} left out.", "Nothing need be done."),
+}
+
+
+def _left_out(reason: str, places: tuple[str, ...], count: int) -> Finding:
+    level, code, what, how = _LEFT_OUT[reason]
+    verb = "is" if count == 1 else "are"
+    return Finding(
+        "warning" if level == "warning" else "info", code, what.format(count, verb, verb), how, places, count
+    )
+
+
+def _too_few(wanted: int, there: int) -> Finding:
+    return Finding(
+        "warning",
+        "pool-too-small",
+        f"{wanted} were asked for, and the pool has {there} that can be suggested.",
+        "Add inputs to the pool, or ask for fewer.",
+        count=wanted - there,
+    )
+
+
+def _sampled(there: int) -> Finding:
+    return Finding(
+        "info",
+        "pool-sampled",
+        f"The pool has {there} inputs; {MOST_INPUTS}, drawn at random, are looked at.",
+        "Another --seed draws others.",
+        count=there - MOST_INPUTS,
+    )
+
+
+def _other_kind(opened: Opened, features: FloatArray | None) -> Iterator[Finding]:
+    means, least = read_class_means(opened.folder, opened.manifest), opened.manifest.answer_rules.scope_threshold
+    if means is None or least is None or features is None or features.shape[1] != means.shape[1]:
+        return
+    near = similarity(features, means)
+    share = float((near < least).mean())
+    if share >= _OTHER_KIND:
+        yield Finding(
+            "warning",
+            "pool-of-another-kind",
+            f"{share:.0%} of the pool is unlike what the bundle learnt from: its mean similarity to the nearest class "
+            f"is {near.mean():.2f}, and {KEPT:.0%} of the bundle's own examples reach {least:.2f}.",
+            "If these inputs are what the model will see, their labels help it most; else give another pool.",
+            count=int((near < least).sum()),
+        )
+
+
+def _other_language(texts: Sequence[str], known: Sequence[str]) -> Iterator[Finding]:
+    ours = main_languages(known) if known else {}
+    theirs = main_languages(texts)
+    others = {language: share for language, share in theirs.items() if ours.get(language, 0.0) < _SELDOM}
+    listed = ", ".join(f"{name} {share:.0%}" for name, share in others.items() if share >= _OTHER_LANGUAGE)
+    if ours and listed:
+        yield Finding(
+            "warning",
+            "pool-in-another-language",
+            f"The pool is in a language that the labelled texts are not in: {listed}.",
+            "If the model is to read that language, label some; else give another pool.",
+        )

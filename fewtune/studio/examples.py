@@ -1,0 +1,228 @@
+"""The examples of a project and their labels, as the page shows and changes them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fewtune.studio import limits
+from fewtune.studio.database import LAST_RANK, Database, Row
+from fewtune.studio.labels import add_label
+from fewtune.studio.refusals import StudioRefusal, changed_elsewhere, no_example
+
+_SHOWN = "id, input, name, label, skipped, deleted, version, prediction, confidence"
+_FILTERS = {
+    "all": "deleted = 0",
+    "labelled": "deleted = 0 AND label IS NOT NULL",
+    "unlabelled": "deleted = 0 AND label IS NULL AND skipped = 0",
+    "skipped": "deleted = 0 AND label IS NULL AND skipped = 1",
+}
+_UNPAIRED = re.compile("[\ud800-\udfff\0]")
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True, slots=True)
+class NewExample:
+    """Something to be added.
+
+    Attributes:
+        input: the text, or the name of a stored picture.
+        label: None: not labelled.
+        name: what the picture's file was called; empty for texts.
+    """
+
+    input: str
+    label: str | None = None
+    name: str = ""
+
+
+def clean(text: str) -> str:
+    """A text as it can be kept: halves of surrogate pairs and NUL characters become the replacement character."""
+    return _UNPAIRED.sub("\ufffd", text)
+
+
+def add_examples(database: Database, new: Iterable[NewExample], batch: int = 0) -> list[int]:
+    """Add examples, and the labels that are not known yet, in one step; their numbers."""
+    found: list[int] = []
+    with database.writing() as connection:
+        known: set[str] = {row["name"] for row in connection.execute("SELECT name FROM labels")}
+        for some in new:
+            if some.label is not None and some.label not in known:
+                add_label(connection, some.label)
+                known.add(some.label)
+            cursor = connection.execute(
+                "INSERT INTO examples (input, name, label, batch) VALUES (?, ?, ?, ?)",
+                (some.input, some.name, some.label, batch),
+            )
+            found.append(int(cursor.lastrowid or 0))
+    return found
+
+
+def next_batch(database: Database) -> int:
+    """A number for what comes with one file."""
+    row = database.row("SELECT max(batch) AS last FROM examples")
+    return int(row["last"] or 0) + 1 if row else 1
+
+
+def remove_batch(database: Database, batch: int) -> int:
+    """Take back what came with one file; how many examples that were."""
+    with database.writing() as connection:
+        changed = connection.execute(
+            "UPDATE examples SET deleted = 1, version = version + 1 WHERE batch = ? AND deleted = 0", (batch,)
+        )
+        return changed.rowcount
+
+
+def example(database: Database, number: int) -> dict[str, Any]:
+    """One example. Raises a refusal where there is none."""
+    row = database.row(f"SELECT {_SHOWN} FROM examples WHERE id = ?", (number,))
+    if row is None:
+        raise no_example()
+    return dict(row)
+
+
+def change_example(database: Database, number: int, version: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
+    """Change one example, as somebody saw it.
+
+    Args:
+        database: of the project.
+        number: of the example.
+        version: that was seen.
+        wanted: new values of label, skipped, deleted.
+
+    Returns:
+        The example as it is now, on the disk.
+
+    Raises:
+        StudioRefusal: it is not there, was changed by others since, or there is no such label.
+    """
+    with database.writing() as connection:
+        row = connection.execute("SELECT version FROM examples WHERE id = ?", (number,)).fetchone()
+        if row is None:
+            raise no_example()
+        if row["version"] != version:
+            raise changed_elsewhere()
+        label = wanted.get("label")
+        if label is not None and not connection.execute("SELECT 1 FROM labels WHERE name = ?", (label,)).fetchone():
+            raise StudioRefusal(422, "no-label", "There is no such label.", how="Add the label first.")
+        columns = [name for name in ("label", "skipped", "deleted") if name in wanted]
+        changes = ", ".join(f"{name} = ?" for name in columns)
+        connection.execute(
+            f"UPDATE examples SET {changes}, version = version + 1 WHERE id = ?",
+            (*(wanted[name] for name in columns), number),
+        )
+    return example(database, number)
+
+
+def list_examples(database: Database, *, show: str, label: str, search: str, offset: int, limit: int) -> dict[str, Any]:
+    """A page of the examples.
+
+    Args:
+        database: of the project.
+        show: "all", "labelled", "unlabelled" or "skipped".
+        label: only those of this label; empty: of any.
+        search: only those that hold this; empty: all.
+        offset, limit: which of them.
+
+    Returns:
+        The rows, long texts cut; and how many there are in all.
+    """
+    where, values = _FILTERS.get(show, _FILTERS["all"]), list[Any]()
+    if label:
+        where, values = f"{where} AND label = ?", [label]
+    if search:
+        pattern = re.sub(r"([\\%_])", r"\\\1", search)
+        where, values = (
+            f"{where} AND (input LIKE ? ESCAPE '\\' OR name LIKE ? ESCAPE '\\')",
+            [
+                *values,
+                f"%{pattern}%",
+                f"%{pattern}%",
+            ],
+        )
+    total = database.row(f"SELECT count(*) AS count FROM examples WHERE {where}", values)
+    rows = database.rows(
+        f"SELECT {_SHOWN} FROM examples WHERE {where} ORDER BY id DESC LIMIT ? OFFSET ?", [*values, limit, offset]
+    )
+    return {"rows": [_listed(row) for row in rows], "total": total["count"] if total else 0}
+
+
+def _listed(row: Row) -> dict[str, Any]:
+    found = dict(row)
+    is_cut = len(found["input"]) > limits.LISTED_CHARACTERS
+    return {**found, "input": found["input"][: limits.LISTED_CHARACTERS], "is_cut": is_cut}
+
+
+def waiting(database: Database, limit: int) -> list[dict[str, Any]]:
+    """What is to be labelled next: what was suggested first, then in the order of coming."""
+    rows = database.rows(
+        f"SELECT {_SHOWN} FROM examples WHERE label IS NULL AND deleted = 0 AND skipped = 0 ORDER BY rank, id LIMIT ?",
+        (limit,),
+    )
+    return [dict(row) for row in rows]
+
+
+def unskip(database: Database) -> int:
+    """Put what was skipped back among what is to be labelled; how many that were."""
+    with database.writing() as connection:
+        changed = connection.execute(
+            "UPDATE examples SET skipped = 0, version = version + 1 WHERE skipped = 1 AND deleted = 0"
+        )
+        return changed.rowcount
+
+
+def counts(database: Database) -> dict[str, int]:
+    """How many examples there are of each kind."""
+    row = database.row(
+        "SELECT count(*) AS every, count(label) AS labelled,"
+        " coalesce(sum(label IS NULL AND skipped = 1), 0) AS skipped FROM examples WHERE deleted = 0"
+    )
+    assert row is not None
+    waiting_now = row["every"] - row["labelled"] - row["skipped"]
+    return {"all": row["every"], "labelled": row["labelled"], "skipped": row["skipped"], "unlabelled": waiting_now}
+
+
+def labelled(database: Database) -> list[Row]:
+    """All labelled examples, in the order of coming."""
+    return database.rows(
+        "SELECT id, input, name, label FROM examples WHERE deleted = 0 AND label IS NOT NULL ORDER BY id"
+    )
+
+
+def every(database: Database) -> Iterator[Row]:
+    """All examples in the order of coming, read in parts."""
+    last = 0
+    while rows := database.rows(
+        "SELECT id, input, name, label FROM examples WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?", (last, _CHUNK)
+    ):
+        yield from rows
+        last = rows[-1]["id"]
+
+
+def unlabelled(database: Database) -> list[Row]:
+    """What a model may be asked about: everything without a label."""
+    return database.rows("SELECT id, input FROM examples WHERE deleted = 0 AND label IS NULL ORDER BY id")
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """What a model said of an example without a label; in a list of these, the first is to be labelled first."""
+
+    id: int
+    prediction: str
+    confidence: float
+
+
+def keep_suggestions(database: Database, suggested: Iterable[Suggested]) -> None:
+    """Order what is not labelled, and note what the model took it for; what was suggested before is forgotten."""
+    with database.writing() as connection:
+        connection.execute(
+            "UPDATE examples SET rank = ?, prediction = NULL, confidence = NULL WHERE prediction IS NOT NULL",
+            (LAST_RANK,),
+        )
+        connection.executemany(
+            "UPDATE examples SET rank = ?, prediction = ?, confidence = ? WHERE id = ?",
+            ((rank, some.prediction, some.confidence, some.id) for rank, some in enumerate(suggested)),
+        )

@@ -1,0 +1,37 @@
+// Changes of examples, and taking them back. What was changed is on the disk before anybody is told that it is saved.
+import { patch } from "./api.js";
+import { here, project, refresh } from "./project.js";
+import { session } from "./session.js";
+
+const MOST = 500;
+
+const key = () => `undo ${project().name}`;
+const done = () => JSON.parse(session.get(key()) || "[]");
+const keep = (list) => session.set(key(), JSON.stringify(list.slice(-MOST)));
+
+/** Change a row as it was seen; gives the row as it is now. */
+export async function change(row, wanted) {
+  const before = Object.fromEntries(Object.keys(wanted).map((name) => [name, asSent(name, row[name])]));
+  const now = await patch(here(`/examples/${row.id}`), { version: row.version, ...wanted });
+  keep([...done(), { id: row.id, version: now.version, before }]);
+  refresh();
+  return now;
+}
+
+// SQLite's yes and no are numbers.
+const asSent = (name, value) => (name === "label" ? value : Boolean(value));
+
+export const canUndo = () => done().length > 0;
+
+/** Take the last change of this window back; gives the row as it is now, or null where there is nothing to take back. */
+export async function undo() {
+  const list = done();
+  const last = list.pop();
+  if (!last) return null;
+  keep(list);
+  const row = await patch(here(`/examples/${last.id}`), { version: last.version, ...last.before });
+  // Earlier changes of the same row were seen at earlier versions; they are taken back from this one.
+  keep(list.map((some) => (some.id === row.id ? { ...some, version: row.version } : some)));
+  refresh();
+  return row;
+}

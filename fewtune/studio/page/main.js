@@ -1,0 +1,82 @@
+// Which view is shown: after the part of the address behind #.
+import { whenTokenIsWanted } from "./api.js";
+import { at, make } from "./dom.js";
+import { clearError, tell, trying } from "./notice.js";
+import { closeProject, openProject, project } from "./project.js";
+import { session } from "./session.js";
+import { languageTag, say, switchLanguage } from "./words.js";
+import { startView } from "./start.js";
+import { dataView } from "./data.js";
+import { labelView } from "./label.js";
+import { trainView } from "./train.js";
+import { seeView } from "./see.js";
+import { takeView } from "./take.js";
+
+const VIEWS = { data: dataView, label: labelView, train: trainView, see: seeView, take: takeView };
+
+// What is on the page: it may have `refresh`, told of changes from elsewhere, and `close`.
+let view = {};
+
+async function show() {
+  view.close?.();
+  view = {};
+  clearError();
+  const [, , name, tab] = location.hash.split("/");
+  document.documentElement.lang = languageTag();
+  at("language").textContent = say().other;
+  at("skip").textContent = say().skip;
+  at("token-label").textContent = say().token;
+  at("token-go").textContent = say().go;
+  await trying(async () => {
+    if (!name) {
+      closeProject();
+      showHead(null);
+      view = (await startView(at("view"))) ?? {};
+      return;
+    }
+    const wanted = decodeURIComponent(name);
+    const shown = tab in VIEWS ? tab : "data";
+    if (project()?.name !== wanted) await openProject(wanted, (state) => view.refresh?.(state));
+    showHead(shown);
+    view = (await VIEWS[shown](at("view"))) ?? {};
+  });
+}
+
+function showHead(tab) {
+  at("title").textContent = tab ? project().title : "";
+  at("tabs").hidden = !tab;
+  document.title = tab ? `${project().title} · ${say().tabs[tab]} · fewtune studio` : "fewtune studio";
+  if (!tab) return;
+  at("tabs").setAttribute("aria-label", say().steps);
+  at("tabs").replaceChildren(...Object.keys(VIEWS).map((each) => make("a", {
+    href: `#/p/${encodeURIComponent(project().name)}/${each}`,
+    "aria-current": each === tab ? "page" : undefined,
+  }, say().tabs[each])));
+}
+
+at("language").addEventListener("click", () => {
+  switchLanguage();
+  tell("");
+  show();
+});
+at("skip").addEventListener("click", (event) => {
+  event.preventDefault();
+  at("view").focus();
+});
+at("token-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  session.set("token", at("token").value.trim());
+  at("token-form").hidden = true;
+  show();
+});
+whenTokenIsWanted(() => {
+  at("token-form").hidden = false;
+  at("token").focus();
+});
+addEventListener("hashchange", () => {
+  tell("");
+  // At once: by the time everything is loaded, somebody may be typing.
+  at("view").focus();
+  show();
+});
+show();

@@ -1,0 +1,47 @@
+// The project that is open: what every view shows of it, kept up with what other windows and the training do.
+import { get, inProject } from "./api.js";
+
+const EVERY_MS = 1500;
+
+let opened = null;
+let listener = () => {};
+let timer = 0;
+
+/** The state as it was last heard. */
+export const project = () => opened;
+
+/** Open a project; the listener is told of every change. */
+export async function openProject(name, onChange) {
+  closeProject();
+  opened = await get(inProject(name));
+  listener = onChange;
+  timer = setInterval(look, EVERY_MS);
+  return opened;
+}
+
+export function closeProject() {
+  clearInterval(timer);
+  opened = null;
+  listener = () => {};
+}
+
+/** Look now, as after a change of one's own. */
+export async function refresh() {
+  if (!opened) return;
+  const name = opened.name;
+  const state = await get(inProject(name));
+  if (!opened || opened.name !== name) return;
+  const isSame = JSON.stringify(state) === JSON.stringify(opened);
+  opened = state;
+  if (!isSame) listener(state);
+}
+
+function look() {
+  if (document.hidden) return;
+  refresh().catch(() => { /* told when something is asked for */ });
+}
+
+/** The address of a part of the open project. */
+export const here = (path = "") => inProject(opened.name, path);
+
+export const isPictures = () => opened.task === "image-classification";

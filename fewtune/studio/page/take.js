@@ -1,0 +1,55 @@
+// What can be taken away: the model, the data, and the commands that do the same without this page.
+import { blob, get } from "./api.js";
+import { button, make, section } from "./dom.js";
+import { tell, trying } from "./notice.js";
+import { here, isPictures, project } from "./project.js";
+import { say } from "./words.js";
+
+export async function takeView(host) {
+  const words = say();
+  const stem = project().name.replace(/^p-/, "");
+  const commands = await get(here("/commands"));
+  const isPrivate = make("input", { type: "checkbox", id: "private" });
+  const model = project().model
+    ? [make("p", {}, words.takeModel), make("label", { className: "check" }, isPrivate, " ", words.withPrivate),
+      make("p", {}, download(words.downloadModel, () => `/bundle.zip${isPrivate.checked ? "?private=true" : ""}`, `${stem}.fewtune.zip`, { className: "main", id: "download" }))]
+    : [make("p", {}, words.noModel)];
+  const data = [
+    download("CSV", () => "/data.csv", `${stem}.csv`, { id: "csv" }),
+    download("Label Studio JSON", () => "/label-studio.json", `${stem}.json`, { id: "label-studio" }),
+    isPictures() ? download(words.picturesZip, () => "/data.zip", `${stem}.zip`, { id: "data-zip" }) : null,
+  ];
+  host.replaceChildren(
+    section(words.theModel, ...model),
+    section(words.theData, make("p", {}, words.takeData), make("p", { className: "line" }, data)),
+    section(words.theSame, make("p", {}, words.takeCommands(isPictures() ? `${stem}.zip` : `${stem}.csv`)),
+      make("h3", {}, words.terminal), code(commands.shell), make("h3", {}, "Python"), code(commands.python)));
+  const had = Boolean(project().model);
+  return { refresh(state) { if (Boolean(state.model) !== had) takeView(host); } };
+}
+
+function download(text, path, name, properties = {}) {
+  const press = button(text, async () => {
+    press.disabled = true;
+    tell(say().moment);
+    const content = await trying(() => blob(here(path())));
+    press.disabled = false;
+    tell("");
+    if (content) save(content, name);
+  }, properties);
+  return press;
+}
+
+function save(content, name) {
+  const link = make("a", { href: URL.createObjectURL(content), download: name });
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+}
+
+function code(text) {
+  const copy = button(say().copy, async () => {
+    await navigator.clipboard.writeText(text);
+    tell(say().copied);
+  }, { className: "small" });
+  return make("div", {}, make("pre", { tabIndex: 0 }, make("code", {}, text)), copy);
+}

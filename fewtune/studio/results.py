@@ -1,0 +1,119 @@
+"""What a training was worth, in plain words, with its errors as examples that can be mended."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import Any
+
+from fewtune.bundle.manifest import Manifest
+from fewtune.bundle.read import read_manifest
+from fewtune.report.blocks import Paragraph
+from fewtune.report.data import Answer, ReportData, read_private
+from fewtune.report.facts import Report
+from fewtune.report.phrase import say
+from fewtune.report.sections.learning_curve import forecast_in_words
+from fewtune.report.sections.outcome import outcome
+from fewtune.report.wording import label_issue_reason, method_name, reason
+from fewtune.studio.examples import example
+from fewtune.studio.plain import in_both
+from fewtune.studio.projects import Project
+from fewtune.studio.refusals import StudioRefusal
+from fewtune.studio.runs import Run
+
+_SHOWN_ERRORS = 50
+_PRIVATE = ("out_of_fold.jsonl", "label_issues.jsonl")
+
+
+def result(project: Project, run: Run) -> dict[str, Any]:
+    """What the page shows of the newest model."""
+    manifest = read_manifest(run.bundle)
+    report = Report(asdict(manifest), _examples(run), run.bundle.name)
+    return {
+        "number": run.number,
+        "labels": manifest.labels,
+        "sentences": [in_both(block.text) for block in outcome(report).blocks if isinstance(block, Paragraph)],
+        "forecast": forecast(report),
+        "method": in_both(method_name(manifest.method)),
+        "model": manifest.model,
+        "examples": report.examples,
+        "scores": manifest.scores,
+        "rungs": [_rung(rung, manifest) for rung in manifest.rungs],
+        "left_out": [{"name": some["name"], "why": in_both(reason(some["why"]))} for some in manifest.left_out],
+        "errors": _errors(project, run, report.errors),
+        "error_count": len(report.errors),
+        "suspects": _suspects(project, run, report.data),
+    }
+
+
+def forecast(report: Report) -> dict[str, str] | None:
+    """What the next labels are likely to bring, as a sentence; None where nothing is foreseen."""
+    said = forecast_in_words(report)
+    return None if said is None else in_both(said)
+
+
+def forecast_of(run: Run) -> dict[str, str] | None:
+    """The same, of a run."""
+    return forecast(Report(asdict(read_manifest(run.bundle)), ReportData(), run.bundle.name))
+
+
+def errors_between(project: Project, run: Run, truth: str, predicted: str) -> list[dict[str, Any]]:
+    """The wrong answers of one cell of the confusion matrix.
+
+    Raises:
+        StudioRefusal: the model knows no such labels.
+    """
+    manifest = read_manifest(run.bundle)
+    if truth not in manifest.labels or predicted not in manifest.labels:
+        raise StudioRefusal(404, "no-label", "The model knows no such label.", how="Reload the page.")
+    report = Report(asdict(manifest), _examples(run), run.bundle.name)
+    wanted = (answer for answer in report.answers if (answer.label, answer.prediction) == (truth, predicted))
+    return _errors(project, run, sorted(wanted, key=lambda answer: -answer.confidence))
+
+
+def _examples(run: Run) -> ReportData:
+    folder = run.bundle / "private"
+    return read_private({name: (folder / name).read_bytes() for name in _PRIVATE if (folder / name).is_file()})
+
+
+def _rung(rung: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+    kept = {name: rung[name] for name in ("name", "method", "model", "seconds", "resampling")}
+    scores = {name: score for name, score in rung["scores"].items() if isinstance(score, dict) and "value" in score}
+    taken = (rung["method"], rung["model"]) == (manifest.method, manifest.model) and rung["tune_seconds"] is not None
+    return {**kept, "scores": scores, "taken": taken}
+
+
+def _errors(project: Project, run: Run, answers: Iterable[Answer]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for answer in answers:
+        number = run.example_at(answer.place)
+        if number is not None:
+            told = {"label": answer.label, "prediction": answer.prediction, "confidence": answer.confidence}
+            found.append({**told, "row": example(project.database, number)})
+        if len(found) == _SHOWN_ERRORS:
+            break
+    return found
+
+
+def _suspects(project: Project, run: Run, data: ReportData) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for issue in (data.label_issues or ())[:_SHOWN_ERRORS]:
+        number = run.example_at(issue.place)
+        if number is not None:
+            why = in_both(label_issue_reason(issue.reason))
+            found.append({"suggested": issue.suggested, "why": why, "row": example(project.database, number)})
+    return found
+
+
+def summary(run: Run) -> dict[str, Any]:
+    """The newest model in a line."""
+    facts = json.loads((run.bundle / "bundle.json").read_text(encoding="utf-8"))
+    accuracy = facts["scores"][facts["primary_metric"]]
+    words = say("{value} of 100 right", "每 100 个约对 {value} 个", value=f"{100 * (accuracy['value'] or 0):.0f}")
+    return {
+        "number": run.number,
+        "examples": facts["data"]["examples"],
+        "labels": facts["labels"],
+        "words": in_both(words),
+    }

@@ -1,0 +1,151 @@
+"""A training on the disk: what it learns from, what it is asked, how far it is, and what came out.
+
+runs/3/tickets.jsonl            the labelled examples as they were when it began, a line each
+runs/3/wish.json                the recipe's settings
+runs/3/state.json               how far it is
+runs/3/tickets.fewtune.work     the work in progress; what makes it go on after an interruption
+runs/3/tickets.fewtune          the bundle
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from fewtune.bundle.write import MANIFEST, write_atomically
+from fewtune.recipe import Recipe, make_recipe
+from fewtune.studio.database import Row
+from fewtune.studio.kinds import Kind
+
+_RUNS = "runs"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        folder: its own.
+    """
+
+    folder: Path
+
+    @property
+    def number(self) -> int:
+        """The later, the higher."""
+        return int(self.folder.name)
+
+    @property
+    def project(self) -> Path:
+        """The project's folder."""
+        return self.folder.parent.parent
+
+    @property
+    def data(self) -> Path:
+        """What it learns from."""
+        return self.folder / f"{self.project.name.removeprefix('p-')}.jsonl"
+
+    @property
+    def bundle(self) -> Path:
+        """Where the bundle is put when it is whole."""
+        return self.data.with_suffix(".fewtune")
+
+    @property
+    def is_trained(self) -> bool:
+        """Whether there is a bundle."""
+        return (self.bundle / MANIFEST).is_file()
+
+    @cached_property
+    def wish(self) -> dict[str, Any]:
+        """The recipe's settings as they were asked for."""
+        return json.loads((self.folder / "wish.json").read_text(encoding="utf-8"))
+
+    def recipe(self) -> Recipe:
+        """What `fit` is asked to do."""
+        return make_recipe({**self.wish, "data": str(self.data)})
+
+    def state(self) -> dict[str, Any]:
+        """How far it is; empty where nothing is known."""
+        try:
+            return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Note how far it is."""
+        write_atomically(self.folder / "state.json", json.dumps(state, ensure_ascii=False).encode())
+
+    @cached_property
+    def examples(self) -> list[int]:
+        """Of each line of the data, the number of the example."""
+        with self.data.open(encoding="utf-8") as file:
+            return [json.loads(line)["id"] for line in file]
+
+    def example_at(self, place: str) -> int | None:
+        """The number of the example at a place that the bundle names, such as "tickets.jsonl:12"."""
+        line = place.rpartition(":")[2]
+        return self.examples[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(self.examples) else None
+
+    def delete(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def runs_of(project: Path) -> list[Run]:
+    """All trainings of a project, the latest first."""
+    folder = project / _RUNS
+    found = [Run(entry) for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=lambda run: -run.number)
+
+
+def trained(project: Path) -> Run | None:
+    """The latest that gave a bundle."""
+    return next((run for run in runs_of(project) if run.is_trained), None)
+
+
+def begin(project: Path, kind: Kind, rows: list[Row], wish: dict[str, Any]) -> Run:
+    """Write down what is to be trained; unfinished trainings from before are given up."""
+    before = runs_of(project)
+    run = Run(project / _RUNS / str(before[0].number + 1 if before else 1))
+    run.folder.mkdir(parents=True)
+    content = "".join(
+        json.dumps({"id": row["id"], kind.column: kind.in_run(row["input"]), "label": row["label"]}) + "\n"
+        for row in rows
+    )
+    write_atomically(run.data, content.encode())
+    settings = {**wish, "task": kind.task, "text": "" if kind.column == "path" else "text", "label": "label"}
+    write_atomically(run.folder / "wish.json", json.dumps(settings, ensure_ascii=False).encode())
+    for old in before:
+        if not old.is_trained:
+            old.delete()
+    return run
+
+
+@contextmanager
+def held(project: Path, patience_seconds: float) -> Iterator[bool]:
+    """Hold the project's training for oneself; false where another process holds it, and goes on doing so.
+
+    A lock of SQLite's: it works on every system, and goes with the process that held it, however that ended.
+    """
+    connection = sqlite3.connect(project / "training.lock", timeout=patience_seconds, isolation_level=None)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError:
+        yield False
+    else:
+        yield True
+    finally:
+        connection.close()
+
+
+def is_held(project: Path) -> bool:
+    """Whether a process is training."""
+    with held(project, 0) as free:
+        return not free

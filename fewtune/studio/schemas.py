@@ -1,0 +1,67 @@
+"""What the page sends."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from fewtune.studio import limits
+
+Label = Annotated[str, Field(min_length=1, max_length=limits.NAME_CHARACTERS)]
+Text = Annotated[str, Field(min_length=1, max_length=limits.TEXT_CHARACTERS)]
+
+
+class Body(BaseModel):
+    """Base of all: what is not known is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewProject(Body):
+    """A project to be made."""
+
+    title: Annotated[str, Field(max_length=1_000)]
+    task: Annotated[str, Field(max_length=100)]
+
+
+class NewText(Body):
+    """An example that was typed."""
+
+    text: Text
+    label: Label | None = None
+
+
+class Change(Body):
+    """A change of one example, as it was seen at a version; what is not named stays."""
+
+    version: Annotated[int, Field(ge=1, le=2**53)]
+    label: Label | None = None
+    skipped: bool = False
+    deleted: bool = False
+
+
+class NewLabel(Body):
+    """A label to be added."""
+
+    name: Label
+
+
+class Renaming(Body):
+    """A label's new name; where it is another label's already, the two become one."""
+
+    name: Label
+    new: Label
+
+
+class Wish(Body):
+    """A training that is wanted."""
+
+    minutes: Annotated[float, Field(gt=0, le=24 * 60, allow_inf_nan=False)]
+    method: Annotated[str, Field(pattern=r"^[a-z]{1,30}$")] = "auto"
+
+
+class Tried(Body):
+    """A text to be tried."""
+
+    text: Annotated[str, Field(max_length=20_000)]

@@ -1,0 +1,116 @@
+"""What leaves the studio: the bundle as a zip, the data for other programs, and the commands that do the same."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shlex
+import uuid
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from fewtune.bundle.read import read_manifest
+from fewtune.bundle.write import MANIFEST, PRIVATE
+from fewtune.studio.examples import every
+from fewtune.studio.kinds import Kind, listing
+from fewtune.studio.projects import Project
+from fewtune.studio.runs import Run
+
+_LISTING = "labels.csv"
+
+
+def file_stem(project: Project) -> str:
+    """What files are called that are taken away."""
+    return project.name.removeprefix("p-")
+
+
+def zip_bundle(run: Run, folder: Path, *, with_private: bool) -> Path:
+    """The bundle as a zip in `folder`, with a folder of its name at the top; without private/ unless asked for."""
+    manifest = read_manifest(run.bundle)
+    names = [*manifest.files, MANIFEST]
+    if with_private:
+        private = (f"{PRIVATE}/{name}" for name in manifest.private_files)
+        names += [name for name in private if (run.bundle / name).is_file()]
+    path = folder / f"{uuid.uuid4().hex}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for name in names:
+            archive.write(run.bundle / name, f"{run.bundle.name}/{name}")
+    return path
+
+
+def zip_pictures(project: Project, folder: Path) -> Path:
+    """The pictures with a listing of paths and labels, as `fewtune fit` reads it."""
+    path = folder / f"{uuid.uuid4().hex}.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr(_LISTING, "".join(csv_lines(project)))
+        for row in every(project.database):
+            archive.write(project.kind.place(project.folder, row["input"]), project.kind.exported(dict(row)))
+    return path
+
+
+def csv_lines(project: Project) -> Iterator[str]:
+    """Inputs and labels as CSV, a line at a time; no label is an empty one."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+
+    def line(values: tuple[str, str]) -> str:
+        text.seek(0)
+        text.truncate()
+        writer.writerow(values)
+        return text.getvalue()
+
+    yield line((project.kind.column, "label"))
+    for pair in listing(project.kind, map(dict, every(project.database))):
+        yield line(pair)
+
+
+def label_studio_parts(project: Project) -> Iterator[str]:
+    """Tasks as Label Studio imports them (https://labelstud.io/guide/tasks), a task at a time."""
+    yield "["
+    for position, row in enumerate(every(project.database)):
+        task = _label_studio_task(project.kind, dict(row))
+        yield ("," if position else "") + "\n" + json.dumps(task, ensure_ascii=False)
+    yield "\n]\n"
+
+
+def _label_studio_task(kind: Kind, row: dict[str, Any]) -> dict[str, Any]:
+    task: dict[str, Any] = {"id": row["id"], "data": {kind.label_studio: kind.exported(row)}}
+    if row["label"] is not None:
+        choice = {
+            "from_name": "label",
+            "to_name": kind.label_studio,
+            "type": "choices",
+            "value": {"choices": [row["label"]]},
+        }
+        task["annotations"] = [{"result": [choice]}]
+    return task
+
+
+def commands(project: Project, run: Run | None) -> dict[str, str]:
+    """What to type, and what to write in Python, to do the same without the studio."""
+    stem = file_stem(project)
+    is_pictures = project.kind.column == "path"
+    data = f"{stem}.zip" if is_pictures else f"{stem}.csv"
+    new = "new.jpg" if is_pictures else "new.csv"
+    budget, method = (run.wish["budget"], run.wish["method"]) if run else ("300s", "auto")
+    options = f" --budget {budget}" + ("" if method == "auto" else f" --method {method}")
+    bundle = f"{stem}.fewtune"
+    shell = [
+        f"fewtune fit {shlex.quote(data)}{options}",
+        f"fewtune predict {shlex.quote(bundle)} {new}",
+    ]
+    if not is_pictures:
+        shell.append(f"fewtune serve {shlex.quote(bundle)}")
+    arguments = f", budget={budget!r}" + ("" if method == "auto" else f", method={method!r}")
+    example = "photo.jpg" if is_pictures else "a new text"
+    python = [
+        "import fewtune",
+        "",
+        f"model = fewtune.fit({data!r}, out={bundle!r}{arguments})",
+        f"model = fewtune.load({bundle!r})  # or the one from this page, unpacked",
+        f"print(model.predict([{example!r}]))",
+    ]
+    return {"shell": "\n".join(shell), "python": "\n".join(python)}

@@ -1,0 +1,64 @@
+"""The newest model, opened, for inputs that somebody tries."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fewtune.errors import DataError
+from fewtune.serve import limits as serve_limits
+from fewtune.serve.explain import occlusions, segments, weight
+from fewtune.studio.refusals import StudioRefusal
+from fewtune.studio.runs import Run
+
+if TYPE_CHECKING:
+    from fewtune.model import Model
+
+
+class OpenModel:
+    """Keeps the model that was asked last open."""
+
+    def __init__(self) -> None:
+        """None is open."""
+        self._place: tuple[Path, int] | None = None
+        self._model: Model | None = None
+        self._lock = threading.Lock()
+
+    def text(self, run: Run, text: str) -> dict[str, Any]:
+        """Probabilities for a text, and what each of its words said for the likeliest label."""
+        parts = segments(text, most_parts=serve_limits.EXPLAINED_PARTS)
+        labels, rows = self._ask(run, [text, *occlusions(parts)], "text-classification")
+        whole, *without = rows
+        best = whole.index(max(whole))
+        left = iter(without)
+        told = [
+            {"text": part.text, "weight": round(weight(whole[best], next(left)[best]), 3) if part.is_part else None}
+            for part in parts
+        ]
+        return {**_answer(labels, whole), "parts": told}
+
+    def picture(self, run: Run, path: Path) -> dict[str, Any]:
+        """Probabilities for a picture."""
+        try:
+            labels, rows = self._ask(run, [path], "image-classification")
+        except DataError as error:
+            raise StudioRefusal(422, "bad-picture", error.what, how="Try another picture, as JPEG or PNG.") from None
+        return _answer(labels, rows[0])
+
+    def _ask(self, run: Run, inputs: list[Any], task: str) -> tuple[tuple[str, ...], list[list[float]]]:
+        from fewtune.model import load
+
+        with self._lock:
+            if self._place != (run.project, run.number) or self._model is None:
+                self._model = load(run.bundle)
+                self._place = (run.project, run.number)
+            if self._model.task != task:
+                raise StudioRefusal(422, "other-input", "The model of this project reads something else.")
+            return self._model.labels, self._model.predict_proba(inputs).tolist()
+
+
+def _answer(labels: tuple[str, ...], row: list[float]) -> dict[str, Any]:
+    best = row.index(max(row))
+    probabilities = {label: round(value, 6) for label, value in zip(labels, row, strict=True)}
+    return {"prediction": labels[best], "confidence": round(row[best], 6), "probabilities": probabilities}

@@ -1,0 +1,283 @@
+"""The page in a real browser, from the first example to the bundle that runs, in both languages and for both kinds."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("fastapi")
+pytest.importorskip("playwright")
+
+from playwright.sync_api import Page, expect, sync_playwright
+
+import fewtune
+from tests.pictures import draw, needs_network
+from tests.studio.conftest import running
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+HOSTILE = "<img src=x onerror=alert(1)>"
+BILLING = ("I was charged twice for one order", "refund the fee that you charged", "the invoice charges me twice")
+BILLING += ("you charged the wrong card", "please refund the charge", "why was the fee charged")
+PARCEL = ("the parcel is late again", "where is my parcel now", "my parcel came broken", "track the parcel for me")
+PARCEL += ("the parcel went to a neighbour", "when does the parcel arrive")
+# Where somebody wants to look at them.
+PICTURES = os.environ.get("STUDIO_PICTURES")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    with running(tmp_path_factory.mktemp("studio")) as (_, address):
+        yield address
+
+
+@contextmanager
+def seen(browser: Any, url: str, look: str, **options: Any) -> Iterator[Page]:
+    """A page that must not complain, ask others for anything, or be wider than its window."""
+    complaints: list[str] = []
+    context = browser.new_context(accept_downloads=True, **options)
+    page = context.new_page()
+    page.set_default_timeout(60_000)
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: complaints.append(dialog.message))
+    page.on("request", lambda request: _note(complaints, request.url, url))
+    page.goto(url)
+    yield page
+    picture(page, f"{look}-last")
+    assert complaints == []
+    context.close()
+
+
+def _note(complaints: list[str], asked: str, url: str) -> None:
+    if not asked.startswith((url, f"blob:{url}")):
+        complaints.append(f"asked for {asked}")
+
+
+def picture(page: Page, name: str) -> None:
+    """Look at the page as it is: it fits its window."""
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if PICTURES:
+        page.wait_for_timeout(300)
+        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+
+
+def tab(page: Page, number: int) -> None:
+    page.click(f"#tabs a:nth-child({number})")
+    expect(page.locator(f"#tabs a:nth-child({number})")).to_have_attribute("aria-current", "page")
+
+
+def new_project(page: Page, title: str, task: str, labels: tuple[str, ...]) -> None:
+    page.fill("#new-title", title)
+    page.select_option("#new-task", task)
+    page.press("#new-title", "Enter")
+    for count, label in enumerate(labels, 1):
+        page.fill("#label-name", label)
+        page.press("#label-name", "Enter")
+        expect(page.locator("#labels > li")).to_have_count(count)
+
+
+def train(page: Page, method: str) -> None:
+    tab(page, 3)
+    page.click("summary")
+    page.select_option("#method", method)
+    page.fill("#budget", "0")
+    page.click("#train")
+    expect(page.locator("#stop")).to_be_visible()
+    page.reload()  # loses nothing
+    expect(page.locator(".ladder tbody tr")).to_have_count(1, timeout=120_000)
+    expect(page.locator("#training a")).to_be_visible(timeout=120_000)
+
+
+def bundle(page: Page, folder: Path) -> fewtune.Model:
+    tab(page, 5)
+    with page.expect_download() as started:
+        page.click("#download")
+    content = started.value.path().read_bytes()
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        archive.extractall(folder)
+    (found,) = folder.glob("*.fewtune")
+    return fewtune.load(found)
+
+
+@pytest.mark.parametrize(
+    ("locale", "scheme", "width", "words"),
+    [
+        ("en-US", "light", 1200, ("Saved: billing", "of 100 new texts get the right class")),
+        ("zh-CN", "dark", 360, ("已保存：billing", "条会被判对")),
+    ],
+)
+def test_twelve_texts_become_a_model_by_keyboard(
+    browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int, words: tuple[str, str]
+) -> None:
+    look = f"texts-{locale[:2]}"
+    viewport = {"width": width, "height": 900}
+    with seen(browser, url, look, locale=locale, color_scheme=scheme, viewport=viewport) as page:
+        picture(page, f"{look}-start")
+        new_project(page, f"Post {HOSTILE}", "text-classification", ("billing", f"parcel {HOSTILE}"))
+        for count, text in enumerate((*BILLING, *PARCEL, HOSTILE), 1):
+            page.fill("#new-text", text)
+            page.press("#new-text", "Control+Enter")
+            expect(page.locator("#rows > li")).to_have_count(count)
+        assert page.locator("main img").count() == 0
+        picture(page, f"{look}-data")
+        tab(page, 2)
+        for text in (*BILLING, *PARCEL):
+            expect(page.locator("#card .text")).to_have_text(text)
+            page.keyboard.press("1" if text in BILLING else "2")
+        expect(page.locator("#card .text")).to_have_text(HOSTILE)
+        page.keyboard.press("u")
+        expect(page.locator("#card .text")).to_have_text(PARCEL[-1])
+        page.keyboard.press("1")
+        expect(page.locator("#status")).to_have_text(words[0])
+        page.reload()
+        expect(page.locator("#card .text")).to_have_text(HOSTILE)
+        page.keyboard.press("u")  # over a reload too
+        expect(page.locator("#card .text")).to_have_text(PARCEL[-1])
+        page.keyboard.press("2")
+        page.keyboard.press("s")
+        expect(page.locator("#left")).to_contain_text("12")
+        picture(page, f"{look}-label")
+        train(page, "tfidf")
+        picture(page, f"{look}-train")
+        tab(page, 4)
+        expect(page.locator("main .sentence")).to_contain_text(words[1])
+        page.fill("#try-text", "where is the parcel")
+        page.press("#try-text", "Control+Enter")
+        expect(page.locator("#answer h3").first).to_contain_text("%")
+        picture(page, f"{look}-see")
+        assert page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-Hans"}[locale[:2]]
+        model = bundle(page, tmp_path)
+        assert model.labels == ("billing", f"parcel {HOSTILE}")
+        assert model.predict(["the charged fee", "my parcel"]) == list(model.labels)
+
+
+@needs_network
+def test_pictures_become_a_model(browser: Any, url: str, tmp_path: Path) -> None:
+    pack = tmp_path / f"parts & {HOSTILE.replace('/', '')}.zip"
+    with zipfile.ZipFile(pack, "w") as archive:
+        for kind in ("disc", "lines"):
+            for number in range(6):
+                content = io.BytesIO()
+                draw(kind, number).save(content, "PNG")
+                archive.writestr(f"{kind}/{number}.png", content.getvalue())
+        archive.writestr("disc/broken.png", b"no picture")
+    alone = tmp_path / "alone.png"
+    draw("disc", 77).save(alone)
+    with seen(browser, url, "pictures", locale="en-US", viewport={"width": 1200, "height": 900}) as page:
+        new_project(page, "Parts", "image-classification", ())
+        page.set_input_files("#file", pack)
+        expect(page.locator("#rows > li")).to_have_count(12)
+        expect(page.locator(".drop ul.faint")).to_contain_text("broken.png")
+        page.set_input_files("#file", alone)
+        expect(page.locator("#rows > li")).to_have_count(13)
+        picture(page, "pictures-data")
+        tab(page, 2)
+        expect(page.locator("#card figcaption")).to_have_text("alone.png")
+        picture(page, "pictures-label")
+        page.keyboard.press("1")
+        expect(page.locator("#left")).to_contain_text("13")
+        train(page, "head")
+        tab(page, 4)
+        page.set_input_files("#try-picture", alone)
+        expect(page.locator("#answer h3")).to_contain_text("disc")
+        picture(page, "pictures-see")
+        model = bundle(page, tmp_path)
+        assert model.predict([draw("lines", 50)]) == ["lines"]
+
+
+def test_findings_are_mended_with_a_click(browser: Any, url: str) -> None:
+    with seen(browser, url, "findings", locale="en-US") as page:
+        new_project(page, "Findings", "text-classification", ())
+        rows = [
+            "text,label",
+            "one thing,A",
+            "one thing,A",
+            "two things,a",
+            "both ways,A",
+            "both ways,b",
+            "<b>,b",
+            "<i>x</i>,b",
+        ]
+        page.set_input_files("#file", {"name": "rows.csv", "mimeType": "text/csv", "buffer": "\n".join(rows).encode()})
+        expect(page.locator("#rows > li")).to_have_count(7)
+        page.click("text=Delete the repeats")
+        expect(page.locator("#rows > li")).to_have_count(6)
+        page.click("text=Make “a” the same as “A”")
+        expect(page.locator("#labels > li")).to_have_count(2)
+        clash = page.locator(".finding", has_text="under several labels")
+        picture(page, "findings")
+        clash.locator("li", has_text="both ways").first.get_by_role("button").click()
+        expect(page.locator("#rows > li")).to_have_count(5)
+        page.locator("body").click(position={"x": 1, "y": 1})
+
+
+def test_two_windows_on_one_project(browser: Any, url: str) -> None:
+    with seen(browser, url, "windows", locale="en-US") as page:
+        new_project(page, "Windows", "text-classification", ("a", "b"))
+        for count, text in enumerate(("first", "second"), 1):
+            page.fill("#new-text", text)
+            page.press("#new-text", "Control+Enter")
+            expect(page.locator("#rows > li")).to_have_count(count)
+        tab(page, 2)
+        expect(page.locator("#card .text")).to_have_text("first")
+        other = page.context.new_page()
+        other.goto(page.url)
+        expect(other.locator("#card .text")).to_have_text("first")
+        other.keyboard.press("2")
+        expect(other.locator("#card .text")).to_have_text("second")
+        expect(page.locator("#left")).to_contain_text("1 labelled")
+        other.close()
+
+
+def test_what_is_refused_is_told_in_the_pages_language(browser: Any, url: str) -> None:
+    context = browser.new_context(locale="zh-CN")
+    page = context.new_page()
+    page.goto(url)
+    new_project(page, "拒绝", "text-classification", ("a",))
+    page.set_input_files("#file", {"name": "a.png", "mimeType": "image/png", "buffer": b"no"})
+    expect(page.locator("#error")).to_contain_text("这不是文本表格")
+    tab(page, 3)
+    page.click("#train")
+    expect(page.locator("#error")).to_contain_text("至少需要两个标签")
+    context.close()
+
+
+def test_the_token_is_asked_for(browser: Any, tmp_path: Path) -> None:
+    with running(tmp_path, FEWTUNE_TOKEN="secret") as (_, address):
+        context = browser.new_context(locale="en-US")
+        page = context.new_page()
+        page.goto(address)
+        page.fill("#token", "secret")
+        page.press("#token", "Enter")
+        expect(page.locator("#new-title")).to_be_visible()
+        context.close()
+
+
+def test_the_words_of_both_languages_have_the_same_names() -> None:
+    import re
+    from importlib.resources import files
+
+    folder = files("fewtune.studio") / "page"
+    names = {}
+    for language in ("en", "zh"):
+        text = (folder / f"words-{language}.js").read_text(encoding="utf-8")
+        body = re.sub(r"\"[^\"]*\"|`[^`]*`", "", text.split("errors: {")[0].split("export const")[1])
+        names[language] = set(re.findall(r"(\w+):", body))
+    assert names["en"] == names["zh"]

@@ -1,0 +1,170 @@
+"""Trainings: followed, stopped, killed, resumed; and what comes out of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("fastapi")
+
+import fewtune
+from fewtune.studio.order import most_useful
+from fewtune.studio.runs import runs_of
+from tests.studio.conftest import FILE, Client, Desk, ended, project_of, running, studio
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, tickets: list[tuple[str, str]]):
+    """A project with a model, 20 texts without a label, and one with a wrong one."""
+    with studio(tmp_path_factory.mktemp("studio")) as client:
+        desk = Desk(client)
+        rows = [f'"{text}",{label}' for text, label in tickets[:60]]
+        rows += [f'"{text}",' for text, _ in tickets[60:80]]
+        assert desk.bring("\n".join(["text,label", *rows]).encode(), "tickets.csv").json()["added"] == 80
+        state = desk.client.post(f"{desk.at}/training", json={"minutes": 1, "method": "tfidf"}).json()
+        assert state["status"] == "running"
+        assert desk.client.post(f"{desk.at}/training", json={"minutes": 1}).json()["error"]["code"] == "training-runs"
+        yield desk, desk.trained()
+
+
+def test_it_tells_its_rungs(trained) -> None:
+    _, state = trained
+    assert state["status"] == "done", state
+    (rung,) = state["rungs"]
+    assert rung["name"] == "tfidf"
+    accuracy = rung["scores"]["accuracy"]
+    assert accuracy["low"] < accuracy["value"] < accuracy["high"]
+    assert state["seconds"] > 0
+    assert state["budget_seconds"] == 60
+
+
+def test_the_result_is_in_words_and_its_errors_are_rows(trained) -> None:
+    desk, _ = trained
+    result = desk.get("/result")
+    assert "60 labelled texts" in result["sentences"][0]["en"]
+    assert "<" not in result["sentences"][0]["en"] + result["sentences"][0]["zh"]
+    assert "已标注" in result["sentences"][0]["zh"]
+    assert "labels a class" in result["forecast"]["en"]
+    assert [rung["taken"] for rung in result["rungs"]] == [True]
+    for error in result["errors"]:
+        assert error["row"]["label"] == error["label"] != error["prediction"]
+    confusion = result["scores"]["confusion"]
+    truth, predicted = next(
+        (i, j) for i, row in enumerate(confusion) for j, count in enumerate(row) if i != j and count
+    )
+    labels = {"truth": result["labels"][truth], "predicted": result["labels"][predicted]}
+    assert {error["prediction"] for error in desk.get("/errors", params=labels)["errors"]} == {labels["predicted"]}
+
+
+def test_what_is_not_labelled_is_ordered(trained) -> None:
+    desk, _ = trained
+    waiting = desk.get("/waiting", params={"limit": 20})["rows"]
+    assert len(waiting) == 20
+    confidences = [row["confidence"] for row in waiting]
+    assert confidences == sorted(confidences)
+    assert all(row["prediction"] for row in waiting)
+    assert most_useful(np.array([[0.9, 0.1], [0.4, 0.6]])) == [1, 0]
+
+
+def test_it_can_be_tried(trained) -> None:
+    desk, _ = trained
+    answer = desk.post("/try", {"text": "where is my parcel"})
+    assert answer["prediction"] in answer["probabilities"]
+    assert "".join(part["text"] for part in answer["parts"]) == "where is my parcel"
+    assert desk.client.post(f"{desk.at}/try-picture?file=a.png", content=b"no", headers=FILE).status_code == 422
+
+
+def test_the_bundle_leaves_as_a_zip_and_runs(trained, tmp_path: Path) -> None:
+    desk, _ = trained
+    answer = desk.client.get(f"{desk.at}/bundle.zip")
+    assert "tickets.fewtune.zip" in answer.headers["content-disposition"]
+    with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
+        assert not any("private" in name for name in archive.namelist())
+        archive.extractall(tmp_path)
+    assert fewtune.load(tmp_path / "tickets.fewtune").predict(["where is my parcel"])
+    assert str(project_of(desk).folder) not in answer.text
+    with_private = desk.client.get(f"{desk.at}/bundle.zip?private=true")
+    with zipfile.ZipFile(io.BytesIO(with_private.content)) as archive:
+        assert "tickets.fewtune/private/report.html" in archive.namelist()
+    assert list(desk.client.workspace.uploads.iterdir()) == []
+
+
+def test_the_commands_do_the_same(trained, tmp_path: Path) -> None:
+    desk, _ = trained
+    commands = desk.get("/commands")
+    assert commands["shell"].startswith("fewtune fit tickets.csv --budget 60s --method tfidf\n")
+    (tmp_path / "tickets.csv").write_text(desk.client.get(f"{desk.at}/data.csv").text, encoding="utf-8")
+    command = [sys.executable, "-m", *commands["shell"].splitlines()[0].split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    theirs = fewtune.load(tmp_path / "tickets.fewtune")
+    ours = fewtune.load(runs_of(project_of(desk).folder)[0].bundle)
+    assert theirs.scores["accuracy"] == ours.scores["accuracy"]
+
+
+def test_a_failure_is_told_without_a_path(client: Client) -> None:
+    desk = Desk(client)
+    for label in ("a", "b"):
+        for text in ("x", "y"):
+            desk.post("/examples", {"text": f"{text} {label}", "label": label})
+    desk.post("/training", {"minutes": 1, "method": "nonsense"})
+    state = desk.trained()
+    assert state["status"] == "failed"
+    assert "nonsense" in state["error"]["what"]
+    assert "/tmp" not in str(state)
+
+
+def test_a_stop_is_no_end(client: Client, tickets: list[tuple[str, str]]) -> None:
+    desk = _with(client, tickets)
+    desk.post("/training", {"minutes": 1, "method": "tfidf"})
+    _until_it_works(desk)
+    state = desk.post("/training/stop")
+    assert state["status"] in ("stopped", "interrupted"), state
+    assert desk.post("/training/resume")["status"] == "running"
+    assert desk.trained()["status"] == "done"
+    assert desk.get("/result")["examples"] == 20
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals")
+def test_a_killed_studio_goes_on(tmp_path: Path, tickets: list[tuple[str, str]]) -> None:
+    import httpx
+
+    with studio(tmp_path) as client:
+        name = _with(client, tickets).name
+    at = f"/api/projects/{name}/training"
+    with running(tmp_path) as (process, url):
+        httpx.post(url + at, json={"minutes": 1, "method": "tfidf"})
+        time.sleep(1)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    with running(tmp_path) as (_, url):
+        state = httpx.get(url + at).json()
+        until = time.monotonic() + 60
+        while state["status"] == "running" and time.monotonic() < until:  # the worker is still on its way out
+            time.sleep(0.2)
+            state = httpx.get(url + at).json()
+        assert state["status"] in ("stopped", "interrupted"), state
+        assert httpx.post(f"{url}{at}/resume", json={}).json()["status"] == "running"
+        assert ended(lambda: httpx.get(url + at).json(), 60)["status"] == "done"
+
+
+def _with(client: Client, tickets: list[tuple[str, str]]) -> Desk:
+    desk = Desk(client)
+    for text, label in tickets[:20]:
+        desk.post("/examples", {"text": text, "label": label})
+    return desk
+
+
+def _until_it_works(desk: Desk) -> None:
+    until = time.monotonic() + 30
+    while "seconds" not in runs_of(project_of(desk).folder)[0].state() and time.monotonic() < until:
+        time.sleep(0.05)
