@@ -6,7 +6,7 @@ An installed package that declares, in its own pyproject.toml,
     mine = "my_package:MyTuner"
 
 is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
-`fewtune.language_models`, `fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
+`fewtune.language_models`, `fewtune.translators`, `fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from fewtune.augment.punctuation import PunctuationNoise
 from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from
+from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
@@ -50,6 +51,7 @@ from fewtune.tasks.object_detection import ObjectDetection
 from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tasks.text_generation import TextGeneration
+from fewtune.tasks.translation import Translation
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
 from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
@@ -62,6 +64,7 @@ from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.tfidf import TfidfTuner
+from fewtune.tune.translation import TranslationFullTuner, UntouchedTuner
 
 _SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
@@ -75,6 +78,8 @@ _MAY_BE_ZERO = {
     "mirror",
     "upside_down",
     "turn",
+    "protect",
+    "rehearsal",
     "alone",
     "dice",
     "stages_rate",
@@ -83,8 +88,9 @@ _MAY_BE_ZERO = {
 
 def tasks() -> dict[str, Task]:
     """Every task by its name."""
-    own = (TextClassification(), TextGeneration(), ObjectDetection(), Segmentation(), ImageClassification())
-    return {task.name: task for task in (*own, *_plugins("tasks"))}
+    texts = (TextClassification(), Translation(), TextGeneration())
+    pictures = (ObjectDetection(), Segmentation(), ImageClassification())
+    return {task.name: task for task in (*texts, *pictures, *_plugins("tasks"))}
 
 
 def encoders() -> dict[str, TextEncoder]:
@@ -108,6 +114,13 @@ def networks() -> dict[str, VisionBackbone]:
 def language_models() -> dict[str, CausalLM]:
     """Every causal language model that has a name of its own; kept for the process."""
     return {model.info.name: model for model in (SmolLM2(), *_plugins("language_models"))}
+
+
+@cache
+def translators() -> dict[str, TranslationModel]:
+    """Every translation model that has a name of its own; kept for the process."""
+    embedded = (FastTranslate("en", "pt"), FastTranslate("pt", "en"))
+    return {model.info.name: model for model in (*embedded, *_plugins("translators"))}
 
 
 def augmentations() -> dict[str, type[Augmentation]]:
@@ -145,6 +158,9 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     if task.reads == "generation":
         models = list(language_models().values()) if recipe.model == "auto" else [find_language_model(recipe.model)]
         return [AsItIsTuner(models), LoraRepliesTuner(models)]
+    if task.reads == "translation":
+        models = list(translators().values()) if recipe.model == "auto" else [find_translator(recipe.model)]
+        return [UntouchedTuner(models), TranslationFullTuner(models)]
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
@@ -176,7 +192,8 @@ def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
 
 def models() -> list[ModelInfo]:
     """What can be given to `--model` without a folder of one's own."""
-    return [backbone.info for backbone in (*encoders().values(), *networks().values(), *language_models().values())]
+    texts = (*encoders().values(), *language_models().values(), *translators().values())
+    return [backbone.info for backbone in (*texts, *networks().values())]
 
 
 def find_task(name: str, source: Any = None) -> Task:
@@ -203,7 +220,24 @@ def find_backbone(name: str, task: Task) -> Backbone:
     """
     if task.reads == "generation":
         return find_language_model(name)
+    if task.reads == "translation":
+        return find_translator(name)
     return find_network(name) if task.reads == "pictures" else find_encoder(name)
+
+
+def find_translator(name: str) -> TranslationModel:
+    """A translation model by its name or its folder.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    by_lower = {key.lower(): model for key, model in translators().items()}
+    return by_lower[name.lower()] if name.lower() in by_lower else _translator_in(name)
+
+
+@cache
+def _translator_in(name: str) -> TranslationModel:
+    return translator_from(name)
 
 
 def find_network(name: str) -> VisionBackbone:

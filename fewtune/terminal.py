@@ -178,7 +178,7 @@ def _classes(scores: Scores) -> Table:
 
 def noun_of(task: str) -> str:
     """What a task's inputs are called."""
-    return "pictures" if task.startswith("image") or task in ("detection", "segmentation") else "texts"
+    return "pictures" if task.startswith("image") or task in ("object-detection", "segmentation") else "texts"
 
 
 def in_words(scores: Scores, metric: str, task: str) -> str:

@@ -71,6 +71,7 @@ class Dataset:
         source: name of the file or object, for messages.
         sha256: of the content, in hexadecimal.
         notes: what was decided while reading, in words, always shown.
+        languages: BCP 47 codes of inputs and targets, "" where not known; empty where targets are no texts.
     """
 
     task: str
@@ -79,6 +80,7 @@ class Dataset:
     source: str
     sha256: str
     notes: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)

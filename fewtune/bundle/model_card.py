@@ -30,7 +30,7 @@ _METRIC_NAMES = {
 }
 # What a model does whose answers are not classes.
 _DOES = {
-    "detection": "Finds things in pictures and says where they are",
+    "object-detection": "Finds things in pictures and says where they are",
     "segmentation": "Says of every pixel of a picture what it belongs to",
     "translation": "Translates",
     "text-generation": "Replies to prompts in the manner of the examples",
@@ -164,7 +164,7 @@ def _sorts(manifest: Manifest) -> bool:
 
 
 def _noun(manifest: Manifest) -> str:
-    of_pictures = manifest.task.startswith("image") or manifest.task in ("detection", "segmentation")
+    of_pictures = manifest.task.startswith("image") or manifest.task in ("object-detection", "segmentation")
     return "pictures" if of_pictures else "texts"
 
 

@@ -16,12 +16,14 @@ from fewtune.runtime.structured import StructuredRuntime
 from fewtune.runtime.text_classification import TextClassifierRuntime
 from fewtune.runtime.text_generation import TextGenerationRuntime
 from fewtune.runtime.threads import usable_cores
+from fewtune.runtime.translation import TranslationRuntime
 
 Runtime = ClassifierRuntime | StructuredRuntime
 
 _RUNTIMES: dict[str, Callable[..., Runtime]] = {
     "text-classification": TextClassifierRuntime,
     "image-classification": ImageClassifierRuntime,
+    "translation": TranslationRuntime,
     "object-detection": ObjectDetectionRuntime,
     "segmentation": SegmentationRuntime,
     "text-generation": TextGenerationRuntime,

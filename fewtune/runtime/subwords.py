@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 
-from fewtune.errors import BundleError
+from fewtune.data.protection import mark, marked
 from fewtune.runtime.greedy import Source
-from fewtune.runtime.protection import mark, marked
 
 SPACE = "▁"
 
@@ -30,18 +29,6 @@ class Marks:
 
     def __len__(self) -> int:
         return len(self.source_spaced)
-
-    def to_json(self) -> bytes:
-        """As JSON."""
-        return json.dumps(asdict(self)).encode()
-
-
-def read_marks(content: bytes, *, where: str) -> Marks:
-    """The inverse of `Marks.to_json`. Raises BundleError where it is of another form."""
-    try:
-        return Marks(**{name: tuple(int(i) for i in ids) for name, ids in json.loads(content).items()})
-    except (ValueError, TypeError, AttributeError) as error:
-        raise BundleError(f"The marks cannot be read ({error}).", where=where, how="Fit it again.") from None
 
 
 class Vocabulary:

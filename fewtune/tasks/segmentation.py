@@ -58,9 +58,9 @@ class Segmentation(StructuredTask):
             found.source,
             content_sha256(found, [facts(picture).sha256 for picture in found.pictures]),
             found.notes,
-            found.named,
-            found.without_mask,
-            found.without_picture,
+            named=found.named,
+            without_mask=found.without_mask,
+            without_picture=found.without_picture,
         )
         if purpose == "evaluate":
             for finding in check_segmentation(dataset):

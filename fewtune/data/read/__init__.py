@@ -56,10 +56,11 @@ def _read_path(source: str | Path, name: str) -> Table:
     name = name or path.name or str(path)
     if path.is_dir():
         return read_text_folder(path, name=name)
-    return _parse(_read_bytes(path), suffix=path.suffix.lower(), name=name)
+    return _parse(read_bytes(path), suffix=path.suffix.lower(), name=name)
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_bytes(path: Path) -> bytes:
+    """The content of a file. Raises DataError where there is none, or it is too large."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DataError(

@@ -31,16 +31,17 @@ def parse_delimited(text: str, *, source: str, delimiter: str = "") -> Rows:
             quote, two columns of one name, or no row at all.
     """
     delimiter = delimiter or sniff_delimiter(text)
-    records = _records(text, delimiter, source)
+    plain = _plain_records(text) if delimiter == "\t" else None
+    records = plain or _records(text, delimiter, source)
     if not records:
         raise DataError("The file is empty.", where=source, how="Choose a file with a header and rows.")
     (_, first), body = records[0], records[1:]
     header = tuple(name.strip() for name in first)
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ("quotes belong to the texts",) if plain else ()
     if _is_data(header, [row for _, row in body]):
         body = records
         header = ("text", "label") if len(header) == 2 else tuple(f"column{i + 1}" for i in range(len(header)))
-        notes = (f"no header was found, so the columns were named {', '.join(header)}",)
+        notes += (f"no header was found, so the columns were named {', '.join(header)}",)
     _check_header(header, source)
     if not body:
         raise DataError("The file has a header but no rows.", where=source, how="Add a row for each labelled example.")
@@ -72,6 +73,26 @@ def _evenness(sample: str, delimiter: str) -> tuple[float, int]:
     width, count = Counter(widths).most_common(1)[0]
     # The header must be split as the rows are, else the delimiter only occurs in the texts.
     return (count / len(widths), width) if width > 1 and widths[0] == width else (0, 0)
+
+
+def _plain_records(text: str) -> list[tuple[int, list[str]]] | None:
+    """The records of tab-separated lines in which quotes are part of the texts; None where they may enclose fields.
+
+    They do not enclose any where each line has as many tabs as the first one, and some field has a quote at one end
+    only.
+    """
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    records = [(number, line.split("\t")) for number, line in enumerate(lines, start=1) if line.strip()]
+    if "\0" in text or len({len(row) for _, row in records}) != 1:
+        return None
+    fields = [field for _, row in records for field in row if '"' in field]
+    odd = any(field.startswith('"') and not _encloses(field) for field in fields)
+    return records if odd else None
+
+
+def _encloses(field: str) -> bool:
+    """Whether the quotes of a field are those round it, with the ones inside doubled."""
+    return len(field) > 1 and field.endswith('"') and '"' not in field[1:-1].replace('""', "")
 
 
 def _records(text: str, delimiter: str, source: str) -> list[tuple[int, list[str]]]:

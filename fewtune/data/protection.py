@@ -27,8 +27,8 @@ _SPANS = {
     "tag": r"</?[a-zA-Z][\w:.-]*(?:\s[^<>\n]*?)?/?>|<!--.*?-->",
     "entity": r"&(?:[a-zA-Z]\w{1,30}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});",
     "braces": r"\$?\{\{[^{}\n]*\}\}|[$#%]?\{[^{}\n]*\}",
-    "printf": r"%\(\w+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?"
-    r"[diouxXeEfFgGcrsaA]\b|%%|%@",
+    "printf": r"%\(\w+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%%|%@"
+    r"|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?[diouxXeEfFgGcrsaA]\b",
     "variable": r"\$[A-Za-z_]\w*|\|[A-Za-z_][\w.-]*\|",
     "escape": r"\\[a-zA-Z]+|\\[^\w\s]",
     "name": r"\b[A-Za-z]\w*(?:\.\w+)*\(\)|\b__\w+__\b|\b\w*[a-zA-Z0-9]_\w+\b|(?<![\w-])--[a-zA-Z][\w-]+",
@@ -89,6 +89,11 @@ def protect(text: str, lacks: Callable[[str], bool]) -> Protected:
             # Beyond the last mark's number a character that looks like a mark cannot be kept.
             pieces.append(_MARK.sub("", part))
     return Protected("".join(pieces), tuple(spans))
+
+
+def unprotected(text: str) -> Protected:
+    """A text of which nothing is cut out; characters that would look like marks go."""
+    return Protected(_MARK.sub("", text), ())
 
 
 def protect_pair(source: str, target: str, lacks: Callable[[str], bool]) -> tuple[Protected, str]:

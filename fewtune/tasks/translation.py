@@ -1,0 +1,177 @@
+"""Translation: a text in one language to the same in another."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fewtune.bundle.write import output_errors, write_atomically
+from fewtune.data.check_translation import check_translation
+from fewtune.data.columns import find_columns
+from fewtune.data.duplicates import duplicate_groups
+from fewtune.data.pairs import Pairs, language_columns
+from fewtune.data.protection import kept_and_all
+from fewtune.data.read import read_bytes, read_table
+from fewtune.data.read.encoding import decode
+from fewtune.data.read.translations import holds_pairs, read_pairs, without_empty
+from fewtune.data.split import choose_resampling, joined
+from fewtune.data.write import table_form
+from fewtune.errors import DataError
+from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts, weighted_share
+from fewtune.interfaces import Inputs, Measured, Purpose, RunContext, StructuredTask
+from fewtune.recipe import Recipe
+from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling, Table
+
+_LINES = "text"
+
+
+class Translation(StructuredTask):
+    """Translates texts; inputs, targets and answers are strings."""
+
+    name = "translation"
+    reads = "translation"
+    primary_metric = "chrf"
+    parity_tolerance = 0.0
+    full_scale = {"chrf": 100.0, "bleu": 100.0}
+    odd_inputs = ("", " ", "a", "😀", "{x} <b>", "One.\n\n  Two.\n")
+
+    def recognises(self, source: Any) -> bool:
+        """Whether these are texts with translations: by the file's form, or by a header that names languages."""
+        return holds_pairs(source)
+
+    def read(self, source: Any, recipe: Recipe, purpose: Purpose) -> Dataset:
+        """Read two columns of languages, TMX, gettext catalogues, or two aligned files."""
+        label = recipe.label
+        if purpose == "evaluate" and isinstance(source, str | Path) and Path(label).expanduser().is_file():
+            label = ""  # the second file of the training data
+        return _dataset(read_pairs(source, text=recipe.text, label=label, group=recipe.group), self.name)
+
+    def inputs(self, source: Any, recipe: Recipe) -> Inputs:
+        """The texts of every row; of a plain text file, or of standard input, every line."""
+        if isinstance(source, str | Path) and _is_plain(str(source)):
+            table = _lines(str(source))
+            return Inputs(table, tuple(table.column(_LINES)), table.notes)
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in (".po", ".tmx"):
+            pairs = read_pairs(source, text=recipe.text)
+            return Inputs(pairs.table, tuple(pairs.table.column(pairs.source)), pairs.notes)
+        table = read_table(source)
+        named = language_columns(table.columns)
+        if named and not recipe.text:
+            column = named[0][0]
+            return Inputs(table, tuple(table.column(column)), (*table.notes, f"texts from column {column!r}"))
+        columns = find_columns(table, text=recipe.text, need_label=False)
+        return Inputs(table, tuple(table.column(columns.text)), (*table.notes, *columns.notes[:1]))
+
+    def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
+        """What is wrong with the data, worst first."""
+        return check_translation(dataset, test)
+
+    def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
+        """Folds that keep near-duplicate sources, and documents, together."""
+        same = np.zeros(len(dataset), np.int64)
+        return choose_resampling(same, self.groups(dataset), partial(run.generator, "folds"))
+
+    def groups(self, dataset: Dataset) -> IntArray:
+        """(n,) group indices: of near-duplicate sources, joined with documents."""
+        same = duplicate_groups([example.input for example in dataset])
+        named = [example.group for example in dataset]
+        numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
+        offset = int(same.max(initial=-1)) + 1
+        links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
+        return joined(same, links, offset + len(numbers))
+
+    def counts(self, dataset: Dataset) -> dict[str, int]:
+        """Nothing: translations have no labels."""
+        del dataset
+        return {}
+
+    def measure(
+        self, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[str], weights: FloatArray
+    ) -> Measured:
+        """ChrF and BLEU of the whole; shares of exact matches, and of the sources' placeholders and markup kept."""
+        del labels
+        references = [example.target for example in dataset]
+        exact = np.array(
+            [answer.strip() == reference.strip() for answer, reference in zip(answers, references, strict=True)], float
+        )
+        kept = np.array(
+            [kept_and_all(example.input, answer) for example, answer in zip(dataset, answers, strict=True)], float
+        ).reshape(-1, 2)
+        return Measured(
+            {
+                "chrf": chrf(chrf_counts(answers, references), weights),
+                "bleu": bleu(bleu_counts(answers, references), weights),
+                "exact_match": weighted_share(exact, np.ones(len(exact)), weights),
+                "placeholders_kept": weighted_share(kept[:, 0], kept[:, 1], weights),
+            }
+        )
+
+    def gap(self, first: str, second: str) -> float:
+        """0 where they are the same text, else 1."""
+        return float(first != second)
+
+    def answer_as_json(self, answer: str, labels: tuple[str, ...]) -> str:
+        """The translation."""
+        del labels
+        return answer
+
+    def target_as_json(self, example: Example, labels: tuple[str, ...]) -> str:
+        """The reference."""
+        del labels
+        return example.target
+
+    def write_answers(self, inputs: Inputs, answers: Sequence[str], labels: tuple[str, ...], out: Path | None) -> str:
+        """The input's columns and `prediction`, as CSV, TSV or JSONL; plain lines into a .txt file."""
+        del labels
+        if out is not None and out.suffix.lower() == ".txt":
+            written = "".join(" ".join(answer.splitlines()) + "\n" for answer in answers)
+        else:
+            rows = [(*row, answer) for row, answer in zip(inputs.table.rows, answers, strict=True)]
+            written = table_form(out)([*inputs.table.columns, "prediction"], rows)
+        if out is None:
+            return written
+        with output_errors(out):
+            write_atomically(out, written.encode("utf-8", "surrogatepass"))
+        return f"Wrote {len(answers)} translations to {out}"
+
+
+def _dataset(pairs: Pairs, task: str) -> Dataset:
+    pairs, notes = without_empty(pairs)
+    table = pairs.table
+    if not table.rows:
+        raise DataError("No row has both a text and a translation.", where=table.source, how="Check the columns.")
+    groups = table.column(pairs.group) if pairs.group else None
+    rows = zip(table.column(pairs.source), table.column(pairs.target), table.places, strict=True)
+    examples = tuple(
+        Example(source, target, place, (groups[i].strip() or None) if groups else None)
+        for i, (source, target, place) in enumerate(rows)
+    )
+    every = (*pairs.notes, *notes)
+    return Dataset(task, examples, (), table.source, table.sha256, every, pairs.languages)
+
+
+def _is_plain(source: str) -> bool:
+    """Whether a source is lines rather than rows."""
+    return source == "-" or Path(source).suffix.lower() in (".txt", "") or bool(_language_suffix(source))
+
+
+def _language_suffix(source: str) -> str:
+    named = language_columns([Path(source).suffix[1:]])
+    return named[0][1] if named else ""
+
+
+def _lines(source: str) -> Table:
+    name = "standard input" if source == "-" else Path(source).name
+    content = sys.stdin.buffer.read() if source == "-" else read_bytes(Path(source).expanduser())
+    text, notes = decode(content, source=name)
+    lines = text.replace("\r\n", "\n").split("\n")
+    lines = lines[:-1] if lines[-1] == "" else lines
+    places = [f"{name}:{number}" for number in range(1, len(lines) + 1)]
+    rows = tuple((line,) for line in lines)
+    return Table((_LINES,), rows, places, name, hashlib.sha256(content).hexdigest(), notes)

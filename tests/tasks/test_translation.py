@@ -1,0 +1,195 @@
+"""Translation, end to end: a tiny student that the tests write, real file formats, real scores."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import fewtune
+from fewtune import catalog, pipeline
+from fewtune.data.protection import kept_and_all, protect, spans_of
+from fewtune.data.read.translations import read_pairs
+from fewtune.errors import DataError, RecipeError
+from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
+from fewtune.recipe import Recipe
+from fewtune.tasks.translation import Translation
+from tests import marian
+
+PAIRS = [
+    ("the cat sees the dog.", "o gato vê o dog."),
+    ("the dog sees the cat.", "o dog vê o gato."),
+    ("Anna sees the cat.", "Anna vê o gato."),
+    ("Bert sees Carl (1).", "Bert vê Carl (1)."),
+]
+MANY = [(f"{a} {i}", f"{b} {i}") for i in range(10) for a, b in PAIRS]
+
+
+def table(path: Path, pairs: list[tuple[str, str]], header: tuple[str, str] = ("en", "pt")) -> Path:
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *pairs])
+    return path
+
+
+def codes(path: Path, test: str = "") -> set[str]:
+    _, findings = pipeline.check(Recipe(data=str(path), test=test))
+    return {finding.code for finding in findings}
+
+
+def test_fit_predict_evaluate(tmp_path: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("lightning")
+    student = marian.write_student(tmp_path / "student")
+    data = table(tmp_path / "pairs.csv", MANY)
+    quick = {"epochs": 1, "rehearsal": 0, "learning_rate": 3e-3}
+    model = fewtune.fit(data, out=tmp_path / "a", model=str(student), method="full", settings=quick, budget="2m")
+    assert model.task == "translation"
+    assert {graph.role for graph in model.manifest.graphs} >= {"encoder", "decoder"}
+    assert 0 <= model.scores["chrf"].value <= 100
+    assert model.scores["chrf"].low is not None
+
+    # What must not be translated comes out as it went in, and lines stay lines.
+    text = "the cat sees <b>{name}</b>\n\nsee https://example.org/a?b=1"
+    (answer,) = model.predict([text])
+    assert kept_and_all(text, answer) == (len(spans_of(text)), len(spans_of(text)))
+    assert answer.count("\n") == 2
+    with pytest.raises(TypeError):
+        model.predict("one text instead of a list")
+
+    untouched = fewtune.fit(data, out=tmp_path / "b", model=str(student), method="none")
+    sources = [source for source, _ in MANY]
+    assert model.predict(sources) != untouched.predict(sources), "nothing was tuned"
+    scores = model.evaluate(data).scores
+    assert set(scores) >= {"chrf", "bleu", "exact_match", "placeholders_kept"}
+
+    task = Translation()
+    inputs = model.read_inputs(str(data))
+    written = task.write_answers(inputs, model.predict(inputs.values), (), None)
+    rows = list(csv.DictReader(written.splitlines()))
+    assert [row["en"] for row in rows] == sources
+    assert set(rows[0]) == {"en", "pt", "prediction"}
+
+
+def test_a_text_is_translated_alike_alone_and_among_others(tmp_path: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    student = marian.write_student(tmp_path / "student")
+    model = fewtune.fit(MANY, task="translation", out=tmp_path / "a", model=str(student), method="none")
+    sources = [source for source, _ in MANY[:12]]
+    assert model.predict(sources) == [model.predict([source])[0] for source in sources]
+
+
+def test_a_pair_of_languages_without_a_model_is_refused(tmp_path: Path) -> None:
+    data = table(tmp_path / "pairs.csv", MANY, ("de", "fr"))
+    with pytest.raises(RecipeError, match="de to fr"):
+        fewtune.fit(data, out=tmp_path / "a", task="translation")
+    assert not (tmp_path / "a").exists()
+
+
+def test_every_form_gives_the_same_pairs(tmp_path: Path) -> None:
+    pytest.importorskip("polib")
+    expected = [(source, target) for source, target in PAIRS]
+
+    def read(source: Path, label: str = "") -> list[tuple[str, str]]:
+        dataset = Translation().read(str(source), Recipe(label=label), "fit")
+        return [(example.input, example.target) for example in dataset]
+
+    assert read(table(tmp_path / "pairs.csv", PAIRS)) == expected
+    units = "".join(
+        f'<tu><tuv xml:lang="en"><seg>{a}</seg></tuv><tuv xml:lang="pt-BR"><seg>{b}</seg></tuv></tu>' for a, b in PAIRS
+    )
+    tmx = tmp_path / "pairs.tmx"
+    tmx.write_text(f'<?xml version="1.0"?><tmx version="1.4"><header/><body>{units}</body></tmx>')
+    assert read(tmx) == expected
+    entries = "\n\n".join(f'msgid "{a}"\nmsgstr "{b}"' for a, b in PAIRS)
+    fuzzy = '#, fuzzy\nmsgid "not yet"\nmsgstr "errado"'
+    head = 'msgid ""\nmsgstr "Language: pt\\nContent-Type: text/plain; charset=UTF-8\\n"'
+    catalogue = tmp_path / "pt.po"
+    catalogue.write_text(f"{head}\n\n{entries}\n\n{fuzzy}\n")
+    assert read(catalogue) == expected
+    (tmp_path / "text.en").write_text("\n".join(a for a, _ in PAIRS) + "\n")
+    (tmp_path / "text.pt").write_text("\n".join(b for _, b in PAIRS) + "\n")
+    assert read(tmp_path / "text.en", label=str(tmp_path / "text.pt")) == expected
+    for source in (tmp_path / "pairs.csv", tmx, catalogue):
+        assert catalog.find_task("auto", str(source)).name == "translation", source
+
+
+def test_files_of_different_lengths_are_refused_with_both_counts(tmp_path: Path) -> None:
+    (tmp_path / "a.en").write_text("one.\ntwo.\nthree.\n")
+    (tmp_path / "a.pt").write_text("um.\ntrês.\n")
+    with pytest.raises(DataError) as caught:
+        read_pairs(tmp_path / "a.en", label=str(tmp_path / "a.pt"))
+    assert "3" in caught.value.what
+    assert "2" in caught.value.what
+    assert "a.en:" in caught.value.where
+
+
+def test_entities_of_a_tmx_are_never_followed(tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("secret")
+    tmx = tmp_path / "evil.tmx"
+    tmx.write_text(
+        f'<!DOCTYPE tmx [<!ENTITY x SYSTEM "file://{secret}">]><tmx><body><tu><tuv xml:lang="en"><seg>&x;</seg></tuv>'
+        '<tuv xml:lang="pt"><seg>b</seg></tuv></tu></body></tmx>'
+    )
+    with pytest.raises(DataError):
+        read_pairs(tmx)
+
+
+def test_what_is_wrong_is_found(tmp_path: Path) -> None:
+    odd = [
+        ("the cat sees the dog in the garden of the house", "the cat sees the dog in the garden of the house"),
+        ("short", "uma frase muito mais longa do que a outra, sem nenhuma razão para isso, e que nunca acaba"),
+        ("keep {this} please", "guarde isto por favor"),
+        (PAIRS[0][0], "outra tradução da mesma frase"),
+        PAIRS[1],
+    ]
+    found = codes(table(tmp_path / "odd.csv", [*MANY, *PAIRS, *odd]))
+    assert {"source-copied", "length-ratio", "markup-differs", "several-translations", "duplicate-text"} <= found
+    test = table(tmp_path / "test.csv", MANY[:5])
+    assert "test-in-training" in codes(table(tmp_path / "train.csv", MANY), test=str(test))
+
+
+@given(st.text(st.one_of(st.characters(codec="utf-8"), st.sampled_from("<>{}`@%$:/.")), max_size=60))
+def test_what_is_protected_comes_back(text: str) -> None:
+    protected = protect(text, lambda character: character in "<>{}~^")
+    if not any("\ue000" <= character <= "\uf8ff" for character in text):
+        assert protected.restored(protected.text) == text
+
+
+@pytest.mark.parametrize(
+    "span", ["{name}", "%(count)d", "<a href='x'>", "https://example.org/x?y=1", "me@example.org", "`code`", "f()"]
+)
+def test_spans_are_cut_out_and_put_back(span: str) -> None:
+    protected = protect(f"See {span} for more.", lambda character: False)
+    assert span in protected.spans
+    assert span not in protected.text
+    assert protected.restored(protected.text) == f"See {span} for more."
+
+
+TEXTS = st.lists(st.tuples(*[st.text("abc dé.,", max_size=15)] * 2), min_size=1, max_size=6)
+
+
+@given(TEXTS)
+def test_scores_are_those_of_sacrebleu(pairs: list[tuple[str, str]]) -> None:
+    metrics = pytest.importorskip("sacrebleu.metrics")
+    answers, references = [a for a, _ in pairs], [b for _, b in pairs]
+    ones = np.ones((1, len(pairs)))
+    expected = metrics.CHRF().corpus_score(answers, [references]).score
+    assert chrf(chrf_counts(answers, references), ones)[0] == pytest.approx(expected, abs=1e-6)
+    expected = metrics.BLEU().corpus_score(answers, [references]).score
+    assert bleu(bleu_counts(answers, references), ones)[0] == pytest.approx(expected, abs=1e-6)
+
+
+@given(TEXTS)
+def test_twice_the_weight_is_twice_the_sentence(pairs: list[tuple[str, str]]) -> None:
+    pytest.importorskip("sacrebleu")
+    weights = np.ones((1, len(pairs)))
+    weights[0, 0] = 2
+    answers, references = [a for a, _ in pairs], [b for _, b in pairs]
+    once = chrf_counts(answers, references)
+    twice = chrf_counts([answers[0], *answers], [references[0], *references])
+    assert chrf(once, weights)[0] == pytest.approx(chrf(twice, np.ones((1, len(pairs) + 1)))[0])
