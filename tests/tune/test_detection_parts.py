@@ -22,7 +22,7 @@ from fewtune.tune.orientation import free_orientation  # noqa: E402
 from tests.pictures import draw, needs_network  # noqa: E402
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.integers(0, 10_000), st.integers(20, 90), st.integers(20, 90))
 def test_boxes_go_along_with_their_picture(seed: int, width: int, height: int) -> None:
     """A white square on black lies in every view where its box says."""
@@ -35,7 +35,8 @@ def test_boxes_go_along_with_their_picture(seed: int, width: int, height: int) -
     variety = Variety(mirror=True, upside_down=True, turn=True, smallest=0.8, largest=2.0, light=0.0)
     laid, moved = view(picture, truth, 96, 64, variety, generator)
     assert laid.shape == (64, 96, 3)
-    bright = laid[..., 0] > 200
+    # Brighter than the canvas; scaled up, an edge is a slope, and its middle is where the box ends.
+    bright = laid[..., 0] > 140
     if not len(moved):
         assert bright.sum() <= 2 * 96
         return
@@ -44,9 +45,8 @@ def test_boxes_go_along_with_their_picture(seed: int, width: int, height: int) -
     assert 0 <= top < bottom <= 64
     rows, columns = np.nonzero(bright)
     if areas(moved.boxes_xyxy)[0] > 100:
-        # Scaled up, an edge is a slope of some pixels.
-        assert abs(columns.min() - left) <= 3
-        assert abs(columns.max() + 1 - right) <= 3
+        assert abs(columns.min() - left) <= 2
+        assert abs(columns.max() + 1 - right) <= 2
         assert abs(rows.min() - top) <= 2
         assert abs(rows.max() + 1 - bottom) <= 2
 
