@@ -208,7 +208,7 @@ def _climb(
             best.trial.answers,
             groups,
             how=f"out of fold ({best.resampling.name}), corrected for the choice among what was tried",
-            baseline=untouched.trial.answers if untouched is not None else None,
+            baseline=before,
             optimism=optimism,
             out_of_fold=True,
         )
@@ -224,7 +224,7 @@ def _climb(
             answers,
             task.groups(test),
             how=f"on {len(test)} test examples ({test.source}) that chose nothing",
-            baseline=answers if untouched is best else before,
+            baseline=before,
         )
     return _Delivery(
         winner=best.candidate,

@@ -296,3 +296,10 @@ def test_what_was_chosen_for_being_low_is_corrected_upwards() -> None:
     assert corrected.value == pytest.approx(plain.value + optimism)
     assert corrected.high == pytest.approx(plain.high + optimism)
     assert corrected.low == plain.low
+
+
+def test_the_untouched_model_gains_nothing_over_itself(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offer(monkeypatch, Times("none", 2.0), Times("wrong", 3.0))
+    model = fewtune.fit(NUMBERS, task="doubling", out=tmp_path / "a")
+    assert model.manifest.method == "none"
+    assert model.scores.gain_over_baseline is None
