@@ -74,7 +74,10 @@ def parity_inputs(task: Task, dataset: Dataset) -> list[Any]:
 def nothing_to_try(not_offered: Sequence[LeftOut]) -> UserError:
     """The error where no rung is offered."""
     reasons = "; ".join(f"{left_out.name}: {left_out.why}" for left_out in not_offered)
-    return RecipeError(f"There is nothing to try: {reasons}.", how="Use --method auto, or install what is missing.")
+    return RecipeError(
+        f"There is nothing to try: {reasons}.",
+        how="Use --method auto, give a longer --budget, or install what is missing.",
+    )
 
 
 def json_lines(rows: Iterable[Mapping[str, Any]]) -> bytes:
