@@ -115,7 +115,14 @@ def test_check_and_models(csv_file: Path) -> None:
     assert done.returncode == 0
     assert json.loads(done.stdout)["examples"] == 110
     names = [model["name"] for model in json.loads(run("models", "--json").stdout)["models"]]
-    assert names == ["all-MiniLM-L6-v2", "multilingual-e5-small", "efficientnet-lite0"]
+    encoders = ["all-MiniLM-L6-v2", "multilingual-e5-small"]
+    assert names == [
+        *encoders,
+        "smollm2-135m",
+        "marian-tiny-en-pt",
+        "marian-tiny-pt-en",
+        "efficientnet-lite0",
+    ]
 
 
 BAD_FILES = {
