@@ -112,9 +112,9 @@ class PictureCard:
 
 @dataclass(frozen=True, slots=True)
 class Pictures:
-    """Pictures to look at, under what they show."""
+    """Pictures to look at, under what they show where nothing above says it."""
 
-    caption: Phrase
+    caption: Phrase | None
     items: Sequence[PictureCard]
     kind: ClassVar = "pictures"
 

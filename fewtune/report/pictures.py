@@ -35,13 +35,13 @@ class Outline:
     dashed: bool = False
 
 
-def small_picture(source: Any) -> tuple[Image, float] | None:
-    """A picture of at most 420 pixels a side, and the factor to its size; None where it cannot be read any more."""
+def small_picture(source: Any, most_px: int = MOST_PX) -> tuple[Image, float] | None:
+    """A picture of at most so many pixels a side, and the factor to its size; None where it cannot be read any more."""
     try:
         picture = open_picture(source)
     except DataError:
         return None
-    factor = min(1.0, MOST_PX / max(picture.size))
+    factor = min(1.0, most_px / max(picture.size))
     size = (max(1, round(picture.width * factor)), max(1, round(picture.height * factor)))
     return picture.resize(size, resample=2, reducing_gap=3.0), factor  # type: ignore[arg-type]
 

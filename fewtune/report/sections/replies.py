@@ -6,7 +6,7 @@ from fewtune.report.blocks import Card, Cards, Paragraph, Section
 from fewtune.report.data import OpenAnswer
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Phrase, say
-from fewtune.report.sections.worst import readable
+from fewtune.report.sections.examples import readable
 
 TASK = "text-generation"
 _MOST = 12

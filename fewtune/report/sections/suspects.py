@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from fewtune.report.blocks import Block, Card, Cards, Paragraph, Section
+from fewtune.report.blocks import Block, Card, Paragraph, Section
 from fewtune.report.data import LabelIssue
 from fewtune.report.facts import Report
 from fewtune.report.phrase import named, say
-from fewtune.report.sections.worst import readable
+from fewtune.report.sections.examples import readable, to_be_seen
 from fewtune.report.wording import label_issue_reason
 
 _MOST = 20
@@ -27,7 +27,7 @@ def suspects(report: Report) -> Section | None:
         "确实标错的，请在文件里改正后重新训练。",
         count=len(issues),
     )
-    blocks: list[Block] = [Paragraph(said), Cards([_card(issue) for issue in issues[:_MOST]])]
+    blocks: list[Block] = [Paragraph(said), *to_be_seen(report, map(_card, issues[:_MOST]))]
     if len(issues) > _MOST:
         more = say("The first {shown} are shown.", "这里列出前 {shown} 个。", shown=_MOST)
         blocks.append(Paragraph(more, "aside"))

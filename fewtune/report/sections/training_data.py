@@ -9,6 +9,7 @@ from fewtune.report.blocks import Block, Bullets, Column, Paragraph, Section, Ta
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Phrase, listed, named, say, shortened
 from fewtune.report.plots.bar import bar
+from fewtune.report.sections.examples import contact_sheet
 from fewtune.report.sections.found_boxes import boxed_data
 from fewtune.report.wording import finding_words, note
 
@@ -29,6 +30,7 @@ def training_data(report: Report) -> Section:
     if findings:
         blocks.append(Bullets([_finding(finding) for finding in findings[:_MOST_FINDINGS]]))
     blocks += boxed_data(report)
+    blocks += contact_sheet(report)
     if report.facts["notes"]:
         blocks.append(Paragraph(say("How the file was read:", "文件的读取方式："), "aside"))
         blocks.append(Bullets([note(text) for text in report.facts["notes"][:_MOST_FINDINGS]]))

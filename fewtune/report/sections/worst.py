@@ -1,14 +1,14 @@
-"""The worst errors, to be read."""
+"""The worst errors, to be read or looked at."""
 
 from __future__ import annotations
 
-from fewtune.report.blocks import Card, Cards, Paragraph, Section
+from fewtune.report.blocks import Card, Paragraph, Section
 from fewtune.report.data import Answer
 from fewtune.report.facts import Report
 from fewtune.report.phrase import named, percent, say
+from fewtune.report.sections.examples import readable, to_be_seen
 
 _MOST = 20
-_LONGEST_TEXT = 500
 
 
 def worst(report: Report) -> Section | None:
@@ -35,12 +35,8 @@ def worst(report: Report) -> Section | None:
         n=f"{len(report.answers):,}",
         shown=say(" ({most} are shown)", "（列出 {most} 个）", most=_MOST) if len(report.errors) > _MOST else "",
     )
-    return Section("errors", title, [Paragraph(said), Cards([_card(answer) for answer in report.errors[:_MOST]])])
-
-
-def readable(text: str) -> str:
-    """A text with its lines, cut where nobody would read on."""
-    return text if len(text) <= _LONGEST_TEXT else text[:_LONGEST_TEXT].rstrip() + " …"
+    shown = to_be_seen(report, map(_card, report.errors[:_MOST]))
+    return Section("errors", title, [Paragraph(said), *shown])
 
 
 def _card(answer: Answer) -> Card:
