@@ -131,3 +131,12 @@ def test_mistakes_of_the_command(tfidf_model: fewtune.Model, tmp_path: Path) -> 
         assert done.returncode == 2, done.stderr
         assert set(json.loads(done.stdout)["error"]) == {"what", "where", "how"}
     assert run("suggest", tfidf_model.bundle, empty, "--format", "xml").returncode == 2
+
+
+@needs_encoder
+def test_a_plain_text_file_is_a_text_a_line(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.txt"
+    pool.write_text("\n".join(NEW), encoding="utf-8")
+    done = run("suggest", "none", pool, "-n", 2, "--model", "multilingual-e5-small")
+    assert done.returncode == 0, done.stderr
+    assert {line["text"] for line in csv.DictReader(done.stdout.splitlines())} < set(NEW)

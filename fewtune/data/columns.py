@@ -65,6 +65,8 @@ _LABEL_NAMES = [
     "结果",
 ]
 _GROUP_NAMES = ("group", "group_id", "分组", "组")
+# A column's name has no more words.
+_NAME_WORDS = 3
 _NUMBER = re.compile(r"^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$", re.IGNORECASE)
 _LIST = re.compile(r"^\s*[\[{(].*[\])}]\s*$", re.DOTALL)
 
@@ -112,6 +114,13 @@ def find_columns(table: Table, *, text: str = "", label: str = "", group: str = 
     if group_column is not None:
         notes.append(f"rows of one {group_column!r} are kept together when the data is split")
     return Columns(text_column, label_column, group_column, tuple(notes))
+
+
+def names_columns(fields: Sequence[str]) -> bool:
+    """Whether these are names of columns: one is what texts or labels are called, and none is a sentence."""
+    known = {*_TEXT_NAMES, *_LABEL_NAMES}
+    short = all(len(field.split()) <= _NAME_WORDS for field in fields)
+    return short and any(field.casefold().strip().strip('"') in known for field in fields)
 
 
 def _note(role: str, column: str, given: str, named: str | None) -> str:

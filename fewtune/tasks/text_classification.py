@@ -8,7 +8,7 @@ from typing import Any
 from fewtune.data.check import check_text_classification
 from fewtune.data.columns import check_labels, find_columns, to_dataset
 from fewtune.data.duplicates import duplicate_groups
-from fewtune.data.read import read_table
+from fewtune.data.read import read_table, read_texts
 from fewtune.interfaces import Fitted, Inputs, Purpose, RunContext
 from fewtune.recipe import Recipe
 from fewtune.runtime.text_graph import TextGraph
@@ -38,7 +38,7 @@ class TextClassification(Classification):
 
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
         """The texts of every row; an empty one stays, so that predictions line up with rows."""
-        table = read_table(source)
+        table = read_table(source) if recipe.text else read_texts(source)
         columns = find_columns(table, text=recipe.text, need_label=False)
         return Inputs(table, tuple(table.column(columns.text)), (*table.notes, *columns.notes))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,8 +15,7 @@ from fewtune.data.columns import find_columns
 from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.pairs import Pairs, language_columns
 from fewtune.data.protection import kept_and_all
-from fewtune.data.read import read_bytes, read_table
-from fewtune.data.read.encoding import decode
+from fewtune.data.read import LINE, read_lines, read_table
 from fewtune.data.read.translations import holds_pairs, read_pairs, without_empty
 from fewtune.data.split import choose_resampling, joined
 from fewtune.data.write import table_form
@@ -26,9 +23,7 @@ from fewtune.errors import DataError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts, weighted_share
 from fewtune.interfaces import Inputs, Measured, Purpose, RunContext, StructuredTask
 from fewtune.recipe import Recipe
-from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling, Table
-
-_LINES = "text"
+from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling
 
 
 class Translation(StructuredTask):
@@ -55,8 +50,8 @@ class Translation(StructuredTask):
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
         """The texts of every row; of a plain text file, or of standard input, every line."""
         if isinstance(source, str | Path) and _is_plain(str(source)):
-            table = _lines(str(source))
-            return Inputs(table, tuple(table.column(_LINES)), table.notes)
+            table = read_lines(source)
+            return Inputs(table, tuple(table.column(LINE)), table.notes)
         if isinstance(source, str | Path) and Path(source).suffix.lower() in (".po", ".tmx"):
             pairs = read_pairs(source, text=recipe.text)
             return Inputs(pairs.table, tuple(pairs.table.column(pairs.source)), pairs.notes)
@@ -164,14 +159,3 @@ def _is_plain(source: str) -> bool:
 def _language_suffix(source: str) -> str:
     named = language_columns([Path(source).suffix[1:]])
     return named[0][1] if named else ""
-
-
-def _lines(source: str) -> Table:
-    name = "standard input" if source == "-" else Path(source).name
-    content = sys.stdin.buffer.read() if source == "-" else read_bytes(Path(source).expanduser())
-    text, notes = decode(content, source=name)
-    lines = text.replace("\r\n", "\n").split("\n")
-    lines = lines[:-1] if lines[-1] == "" else lines
-    places = [f"{name}:{number}" for number in range(1, len(lines) + 1)]
-    rows = tuple((line,) for line in lines)
-    return Table((_LINES,), rows, places, name, hashlib.sha256(content).hexdigest(), notes)

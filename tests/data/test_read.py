@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewtune.data.read import read_table
+from fewtune.data.read import read_table, read_texts
 from fewtune.errors import DataError
 
 ROWS = [("good food", "yes"), ("bad, very bad", "no"), ("好吃", "yes"), ("line\nbreak", "no")]
@@ -180,3 +180,24 @@ def test_json_values_become_text(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps({"text": None, "label": True}) + "\n")
     assert read_table(path).rows == (("", "true"),)
+
+
+def test_plain_lines_are_texts(tmp_path: Path) -> None:
+    path = tmp_path / "new.txt"
+    path.write_text("Where is it?\n\nLate, broken, and rude; never again\n", encoding="utf-8")
+    table = read_texts(path)
+    assert table.column("text") == ["Where is it?", "", "Late, broken, and rude; never again"]
+    assert table.places[2] == "new.txt:3"
+    assert "each line is a text" in table.notes
+    path.write_text("text\nLate, broken, and rude\n", encoding="utf-8")
+    assert read_texts(path).rows == (("Late, broken, and rude",),)
+    path.write_text("Question, where is my card?\nGone\n", encoding="utf-8")
+    assert len(read_texts(path).rows) == 2
+
+
+@pytest.mark.parametrize("content", ["text,label\ngood,yes\nbad,no\n", "good\tyes\nbad\tno\n" * 3])
+def test_a_table_in_a_text_file_stays_one(tmp_path: Path, content: str) -> None:
+    path = tmp_path / "rows.txt"
+    path.write_text(content, encoding="utf-8")
+    assert read_texts(path).rows == read_table(path).rows
+    assert len(read_texts(path).columns) == 2

@@ -6,10 +6,12 @@ import difflib
 import hashlib
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from fewtune.data.read.delimited import parse_delimited
+from fewtune.data.columns import names_columns
+from fewtune.data.read.delimited import parse_delimited, sniff_delimiter
 from fewtune.data.read.encoding import decode
 from fewtune.data.read.in_memory import frame_table, is_frame, sequence_table
 from fewtune.data.read.json_lines import parse_json_lines
@@ -19,6 +21,8 @@ from fewtune.data.read.text_folder import read_text_folder
 from fewtune.errors import DataError
 from fewtune.types import Table
 
+# Column of the texts of a file that is no table.
+LINE = "text"
 MAX_BYTES = 2_000_000_000
 _JSON = {".jsonl", ".ndjson", ".jsonlines"}
 _DELIMITED = {".csv": "", ".tsv": "\t", ".tab": "\t", ".txt": "", ".psv": "|"}
@@ -46,6 +50,40 @@ def read_table(source: Any, *, name: str = "") -> Table:
         where=name,
         how="Give a path, a DataFrame, or a list of (text, label) pairs.",
     )
+
+
+def read_texts(source: Any) -> Table:
+    """`read_table` for texts whose labels nobody asks for: a .txt file that is no table has a text a line.
+
+    It is one where its first line holds a tab or names columns. Empty lines stay.
+
+    Raises:
+        DataError, MissingExtraError: as `read_table`.
+    """
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".txt" and not Path(source).is_dir():
+        lines = read_lines(source)
+        first = lines.rows[0][0]
+        if names_columns([first]):
+            return replace(lines, rows=lines.rows[1:], places=lines.places[1:])
+        if "\t" not in first and not names_columns(first.split(sniff_delimiter(first))):
+            return lines
+    return read_table(source)
+
+
+def read_lines(source: str | Path) -> Table:
+    """Every line of a plain text file, or of standard input (`-`), as a row with the one column "text".
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    name = "standard input" if str(source) == "-" else Path(source).name
+    content = sys.stdin.buffer.read() if str(source) == "-" else read_bytes(Path(source).expanduser())
+    text, notes = decode(content, source=name)
+    lines = text.replace("\r\n", "\n").split("\n")
+    lines = lines[:-1] if lines[-1] == "" else lines
+    places = [f"{name}:{number}" for number in range(1, len(lines) + 1)]
+    sha256 = hashlib.sha256(content).hexdigest()
+    return Table((LINE,), tuple((line,) for line in lines), places, name, sha256, (*notes, "each line is a text"))
 
 
 def _read_path(source: str | Path, name: str) -> Table:
