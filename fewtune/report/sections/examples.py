@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from fewtune.report.blocks import Block, Card, Cards, Paragraph, PictureCard, Pictures
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Phrase, say
+from fewtune.report.phrase import say
 from fewtune.report.pictures import data_uri, sheet, small_picture
 
 TASK = "image-classification"
