@@ -97,7 +97,6 @@ def compare_answers(
     first, second = (task.measure(some, dataset.labels, [each[i] for i in seen], weights) for each in answers)
     signed = _corrected(task, task.primary_metric, optimism)
     difference = _difference(task, first, second, groups[seen], OUT_OF_FOLD_VARIANCE, signed)
-    difference = replace(difference, interval_method=f"{difference.interval_method}; {OUT_OF_FOLD}")
     low, high = difference.low, difference.high
     declared = low is not None and high is not None and (low > 0 or high < 0)
     words = _in_words(*names, task, difference, declared)
@@ -202,7 +201,11 @@ def _score(draws: FloatArray, groups: IntArray, variance: float, scale: float, o
 
 
 def _interval(value: float, draws: FloatArray, groups: IntArray, variance: float, scale: float) -> Interval:
-    """Percentiles of the draws, as far out as Student's t asks for so many groups; unknown with fewer than two."""
+    """Percentiles of the draws, as far out as Student's t asks for so many groups; unknown with fewer than two.
+
+    The draws never go beyond the extremes of the groups, which with few of them is not far enough. So the interval
+    is at least that of Student's t; the draws' variance is (n - 1) / (n + 1) of that of a mean.
+    """
     from scipy.stats import t
 
     size = effective_size(groups)
@@ -211,19 +214,21 @@ def _interval(value: float, draws: FloatArray, groups: IntArray, variance: float
         return None, None
     if known.max() - known.min() <= 1e-9 * max(1.0, abs(value)):
         return _unvaried(value, size / variance, scale)
-    reach = float(t.ppf(0.5 + _LEVEL / 2, size - 1)) * math.sqrt(size / (size - 1))
+    student = float(t.ppf(0.5 + _LEVEL / 2, size - 1))
+    reach = student * math.sqrt(size / (size - 1))
     # Beyond what the draws can show, the farthest of them stands for the rest.
     tail = max(NormalDist().cdf(-reach), 1 / len(known))
     low, high = (float(end) for end in np.quantile(known, [tail, 1 - tail]))
+    least = student * float(known.std()) * math.sqrt((size + 1) / (size - 1))
     wider = math.sqrt(variance)
-    low, high = value - wider * max(0.0, value - low), value + wider * max(0.0, high - value)
+    low, high = value - wider * max(least, value - low), value + wider * max(least, high - value)
     return (low, high) if math.isinf(scale) else (max(0.0, low), min(scale, high))
 
 
 def _unvaried(value: float, size: float, scale: float) -> Interval:
-    """All examples say the same, all right, say: then the interval is that of a proportion."""
+    """All examples say the same, all right, say: then the interval is that of a proportion, else it is not known."""
     if math.isinf(scale) or not 0 <= value <= scale:
-        return value, value
+        return None, None
     low, high = wilson(value / scale, size, _LEVEL)
     return (None, None) if low is None or high is None else (scale * low, scale * high)
 

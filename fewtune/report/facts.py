@@ -84,10 +84,9 @@ class Report:
 
     @cached_property
     def taken(self) -> int | None:
-        """The place of the delivered model among the rungs."""
-        wanted = (self.facts["method"], self.facts["model"])
-        places = [i for i, rung in enumerate(self.rungs) if (rung["method"], rung["model"]) == wanted]
-        return places[0] if places else None
+        """The place of the delivered model among the rungs: it alone was tuned on all of the data."""
+        tuned = [i for i, rung in enumerate(self.rungs) if rung.get("tune_seconds") is not None]
+        return tuned[0] if tuned else None
 
     @cached_property
     def answers(self) -> tuple[Answer, ...]:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
-from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest
 from fewtune.report.blocks import Paragraph
 from fewtune.report.data import Answer, ReportData, read_private
@@ -39,7 +38,7 @@ def result(project: Project, run: Run) -> dict[str, Any]:
         "model": manifest.model,
         "examples": report.examples,
         "scores": manifest.scores,
-        "rungs": [_rung(rung, manifest) for rung in manifest.rungs],
+        "rungs": [_rung(rung) for rung in manifest.rungs],
         "left_out": [{"name": some["name"], "why": in_both(reason(some["why"]))} for some in manifest.left_out],
         "errors": _errors(project, run, report.errors),
         "error_count": len(report.errors),
@@ -77,11 +76,10 @@ def _examples(run: Run) -> ReportData:
     return read_private({name: (folder / name).read_bytes() for name in _PRIVATE if (folder / name).is_file()})
 
 
-def _rung(rung: Mapping[str, Any], manifest: Manifest) -> dict[str, Any]:
+def _rung(rung: Mapping[str, Any]) -> dict[str, Any]:
     kept = {name: rung[name] for name in ("name", "method", "model", "seconds", "resampling")}
     scores = {name: score for name, score in rung["scores"].items() if isinstance(score, dict) and "value" in score}
-    taken = (rung["method"], rung["model"]) == (manifest.method, manifest.model) and rung["tune_seconds"] is not None
-    return {**kept, "scores": scores, "taken": taken}
+    return {**kept, "scores": scores, "taken": rung["tune_seconds"] is not None}
 
 
 def _errors(project: Project, run: Run, answers: Iterable[Answer]) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from fewtune.bundle.manifest import manifest_from_json
 from fewtune.report.data import Answer, LabelIssue, ReportData
+from fewtune.report.facts import Report
 from fewtune.report.render import render_report
 from tests.report.page import elements, name_of, parse, words
 from tests.report.sample import make_answers, make_facts, score
@@ -333,3 +334,10 @@ def test_a_report_stays_small_whatever_the_data() -> None:
     assert "These are the 40 classes with the lowest scores, of 500." in said
     assert "460 smaller classes with" in said
     assert "a matrix of 500 classes would be too large to read" in said
+
+
+def test_the_delivered_rung_is_the_one_that_was_tuned_on_everything(facts: dict, data: ReportData) -> None:
+    plain = next(rung for rung in facts["rungs"] if rung["method"] == "partial")
+    varied = {**plain, "name": "partial with views", "tune_seconds": 2.0}
+    rungs = [{**rung, "tune_seconds": None} for rung in facts["rungs"]]
+    assert Report({**facts, "rungs": [*rungs, varied]}, data, "t").taken == len(rungs)
