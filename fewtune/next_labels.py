@@ -32,7 +32,7 @@ from fewtune.errors import DataError, MissingExtraError, RecipeError, nearest
 from fewtune.evaluate.scope import KEPT, similarity
 from fewtune.interfaces import Inputs, RunContext, Task
 from fewtune.label.label_studio import tasks_json
-from fewtune.label.suggest import Pool, choose
+from fewtune.label.suggest import SUGGEST_CACHE, Pool, choose
 from fewtune.progress import Progress, SilentProgress, Step
 from fewtune.recipe import Recipe
 from fewtune.report.data import OUT_OF_FOLD, TEST
@@ -322,7 +322,7 @@ class _Round:
         pictures = self.task.reads == "pictures"
         of_key = {(self._key(value) if pictures else str(value)): value for value in values}
         cache = TrunkCache(
-            self.run.work / "suggest", fingerprint, chunk=_PICTURES_PER_SEGMENT if pictures else _TEXTS_PER_SEGMENT
+            self.run.work / SUGGEST_CACHE, fingerprint, chunk=_PICTURES_PER_SEGMENT if pictures else _TEXTS_PER_SEGMENT
         )
         return cache.rows(
             [self._key(value) if pictures else str(value) for value in values],

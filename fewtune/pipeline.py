@@ -22,9 +22,10 @@ from fewtune.compress.path import Wishes, compress_bundle, run_context
 from fewtune.data.check import check_language
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
-from fewtune.errors import BundleError, DataError, InternalError, RecipeError
+from fewtune.errors import BundleError, DataError, InternalError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
+from fewtune.label.suggest import SUGGEST_CACHE
 from fewtune.learn.classes import learn_classes
 from fewtune.learn.foreseen import advise_structured
 from fewtune.learn.learnt import Learnt
@@ -246,10 +247,22 @@ def _open_run(
         _check_same_work(state, wanted)
     else:
         with output_errors(work):
+            _check_ours(work, state.name)
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
     return RunContext(work, recipe.seed, threads, progress, Journal(work), recipe.budget_seconds)
+
+
+def _check_ours(work: Path, state: str) -> None:
+    """What somebody else keeps under the name of the work in progress is not to be deleted."""
+    kept = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    if kept and state not in kept and kept != {SUGGEST_CACHE}:
+        raise OutputError(
+            "The work in progress would take the place of a folder that fewtune did not make.",
+            where=str(work),
+            how="Move it away, or give another --out.",
+        )
 
 
 def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:

@@ -231,3 +231,12 @@ def test_settings_on_the_command_line() -> None:
 def test_hyper_parameters_are_checked(tickets: Pairs, tmp_path: Path, settings: dict[str, object], what: str) -> None:
     with pytest.raises(RecipeError, match=what):
         fewtune.fit(tickets, method="tfidf", settings=settings, out=tmp_path / "out")
+
+
+def test_a_folder_of_somebody_elses_is_not_deleted_for_the_work(tickets: Pairs, tmp_path: Path) -> None:
+    kept = tmp_path / "mine.work" / "notes.txt"
+    kept.parent.mkdir()
+    kept.write_text("mine")
+    with pytest.raises(OutputError, match="did not make"):
+        fewtune.fit(tickets, method="tfidf", out=tmp_path / "mine")
+    assert kept.read_text() == "mine"

@@ -26,6 +26,14 @@ from fewtune.bundle.write import (
 )
 from fewtune.errors import OutputError, RecipeError, nearest
 
+_ONNX_INSTEAD = "Use --format onnx, which runs in any ONNX runtime."
+_NO_PLACE = {
+    "image-classification": "A bundle for pictures is not written in timm's layout: its batch norms are folded into "
+    "its convolutions.",
+    "object-detection": "This detector is fewtune's own: Transformers and timm have no such architecture.",
+    "segmentation": "This segmenter's decoder has no place in Transformers or timm.",
+    "translation": "These Marian students have recurrent decoders, which Transformers' Marian has not.",
+}
 _HEAD = ("classifier.weight", "classifier.bias")
 # In config.json; it tells an export of ours, which may be overwritten, from another's model.
 _MARK = "fewtune_version"
@@ -113,17 +121,13 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
             where="--format hf",
             how="Use --format onnx, or fit with the --method and --model of one of its members.",
         )
-    if manifest.task == "image-classification":
-        raise RecipeError(
-            "A bundle for pictures is not written in timm's layout: its batch norms are folded into its convolutions.",
-            where="--format hf",
-            how="Use --format onnx, which runs in any ONNX runtime.",
-        )
+    if manifest.task in _NO_PLACE:
+        raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=_ONNX_INSTEAD)
     if "pooling" not in manifest.backbone:
         raise RecipeError(
             f"A {manifest.method} model has no place in Transformers or sentence-transformers: it has no encoder.",
             where="--format hf",
-            how="Use --format onnx, which runs in any ONNX runtime.",
+            how=_ONNX_INSTEAD,
         )
     tensors = _read_initializers(bundle / manifest.graph("classifier").file)
     encoder = {name: value for name, value in tensors.items() if _PARAMETER.match(name)}

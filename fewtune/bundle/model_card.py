@@ -39,6 +39,7 @@ _SHARES = {
     *("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"),
     *("map", "map_50", "miou", "dice", "pixel_accuracy", "exact_match", "placeholders_kept", "rouge_l"),
 }
+_OF_THE_ORIGINAL = "These are the scores of the model that it was made smaller from; what that cost stands below."
 _CLASS_METRIC_NAMES = {"precision": "precision", "recall": "recall", "f1": "F1", "ap": "AP", "iou": "IoU"}
 _NO_METRICS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
 _MOST_CLASSES = 50
@@ -203,6 +204,7 @@ def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
         *run,
         "## How good it is",
         _in_words(manifest.scores, _noun(manifest)),
+        "" if manifest.compression is None else _OF_THE_ORIGINAL,
         _scores_table(manifest.scores),
         _per_class_table(manifest),
         _unsure_table(manifest),
@@ -232,7 +234,7 @@ def escape(text: str) -> str:
 def _what(manifest: Manifest) -> str:
     labels = ", ".join(escape(label) for label in manifest.labels[:_MOST_NAMED])
     labels += ", ..." if len(manifest.labels) > _MOST_NAMED else ""
-    network = "encoder" if _noun(manifest) == "texts" else "network"
+    network = "network" if _noun(manifest) == "pictures" else "encoder" if _sorts(manifest) else "model"
     base = (
         f", on the pretrained {network} {escape(manifest.model)}" if manifest.model else ", without a pretrained model"
     )
@@ -288,10 +290,11 @@ def _origin(manifest: Manifest) -> str:
     chosen = f"The candidates were compared by {escape(manifest.resampling)}; {rule} was taken. "
     if len(manifest.rungs) == 1:
         chosen = f"One candidate was tried ({escape(manifest.resampling)}). "
+    again = "the same model" if manifest.compression is None else "the model that this one was made smaller from"
     return (
         f"From {data['examples']} labelled examples ({escape(data['name'])}), in {manifest.seconds:.1f} s and "
         f"{manifest.peak_memory_mb:.0f} MB on {escape(machine['processor'])} with {_threads(machine['threads'])}. "
-        f"{chosen}`recipe.toml` makes the same model again from the same data."
+        f"{chosen}`recipe.toml` makes {again} again from the same data."
     )
 
 

@@ -38,7 +38,8 @@ def verify(folder: Path, manifest: Manifest) -> None:
         BundleError: a file is missing or altered, or its name leads out of the bundle.
     """
     private = {f"private/{name}": entry for name, entry in manifest.private_files.items()}
-    for name in (*manifest.files, *private):
+    beside = (name for graph in manifest.graphs for name in (graph.tokenizer, graph.preprocess) if name)
+    for name in (*manifest.files, *private, *beside):
         if not _is_plain(name):
             raise BundleError(f"The file name {name!r} leads out of the bundle.", where=str(folder), how=_REMEDY)
     for graph in manifest.graphs:

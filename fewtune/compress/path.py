@@ -395,4 +395,4 @@ def _out_of_reach(wishes: Wishes, reached: Sequence[Trade], tried: Sequence[Trad
 
 def run_context(out: Path, *, threads: int, seed: int, progress: Any) -> RunContext:
     """The work in progress of one compression, beside where its result goes."""
-    return RunContext(out.with_name(f"{out.name}.work"), seed, threads, progress, Journal())
+    return RunContext(out.with_name(f"{out.name}.compressing"), seed, threads, progress, Journal())

@@ -18,6 +18,8 @@ import numpy as np
 
 from fewtune.types import FloatArray, IntArray
 
+# The folder that features are kept in, among a bundle's work in progress.
+SUGGEST_CACHE = "suggest"
 # Of the ridge regression, on features of length 1.
 _RIDGE = 1.0
 # What an input counts at least that the model is sure of: it may be wrong.

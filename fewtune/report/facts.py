@@ -11,6 +11,7 @@ from typing import Any
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.report.data import Answer, OpenAnswer, ReportData
 from fewtune.report.phrase import Phrase, say
+from fewtune.report.uses import Use, use_of
 from fewtune.report.wording import Noun, noun_of
 from fewtune.types import Score, Scores
 
@@ -36,6 +37,11 @@ class Report:
     def noun(self) -> Noun:
         """What an example is called in this task."""
         return noun_of(self.facts["task"])
+
+    @property
+    def use(self) -> Use:
+        """How the model is used."""
+        return use_of(self.facts["task"])
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

@@ -180,14 +180,6 @@ def label_issue_reason(text: str) -> Phrase:
     return _translated(text, _LABEL_ISSUES)
 
 
-def finding_words(code: str, what: str, how: str, count: int) -> tuple[Phrase, Phrase]:
-    """What is wrong with the data, and how to mend it."""
-    known = _FINDINGS.get(code)
-    if known is None:
-        return _translated(what, _NOTES), _translated(how, _NOTES)
-    return Phrase(escape(what), Markup(known[0]).format(count=count)), Phrase(escape(how), Markup(known[1]))
-
-
 def _translated(text: str, patterns: Mapping[str, str]) -> Phrase:
     chinese = _in_chinese(text, patterns)
     return english(text) if chinese is None else Phrase(escape(text), chinese)
@@ -217,6 +209,9 @@ _INTERVALS = {
     r"variance times ([\d.]+), as out-of-fold scores have \(Bates, Hastie & Tibshirani 2023\)": (
         "方差乘以 {}，折外分数的方差便是如此（Bates、Hastie 与 Tibshirani 2023）"
     ),
+    r"Bayesian bootstrap over groups \(Rubin 1981\), widened for their number \(Hesterberg 2015\)": (
+        "按分组的贝叶斯自助法（Rubin 1981），并按组数加宽（Hesterberg 2015）"
+    ),
     r"adjusted Wald for paired proportions \(Agresti & Min 2005\)": "配对比例的校正 Wald 区间（Agresti 与 Min 2005）",
 }
 _RESAMPLING_PARTS = {
@@ -238,6 +233,10 @@ _REASONS = {
     ),
     r"it reads (.+), and the data is also in (.+)": "它只懂 {}，而数据中还有 {}",
     r"it is not installed: (pip install .+)": "没有安装：{}",
+    r"in the same time it finds less than partial does: --method full tries it": (
+        "同样的时间里它找到的比 partial 少；用 --method full 可以试它"
+    ),
+    r"on all of the data, (.+)": "用全部数据训练时：{}",
     r"it uses no pretrained model, and (.+) was asked for": "它不用预训练模型，而指定了 {}",
 }
 _NOTES = {
@@ -246,6 +245,15 @@ _NOTES = {
     r"rows of one (.+) are kept together when the data is split": "划分数据时，{} 相同的行不会拆开",
     r"The texts are in: (.+)\.": "文本的语言：{}。",
     r"Nothing need be done\.": "不必处理。",
+    r"The shorter sides have (\d+) to (\d+) pixels, median (\d+)\.": "图片短边为 {} 到 {} 像素，中位数 {}。",
+    r"There are (\d+) examples only\.": "只有 {} 个样例。",
+    r"There are (\d+) pairs only\.": "只有 {} 对句子。",
+    r"A model hardly learns a manner from so few; some hundred are a good start\.": (
+        "这么少很难学会一种风格；先准备几百个为好。"
+    ),
+    r"A few hundred teach a domain's words; from fewer, little can be expected, or tested\.": (
+        "几百对可以教会一个领域的用词；再少则难有成效，也难以检验。"
+    ),
     r"read as (.+), since it is not UTF-8": "文件不是 UTF-8，按 {} 读取",
     r"no header was found, so the columns were named (.+)": "没有表头，各列命名为 {}",
     r"left out (\d+) rows? without a text \((.+)\)": "略去 {} 行没有文本的数据（{}）",
@@ -267,63 +275,5 @@ _LABEL_ISSUES = {
     ),
     r"(\d+) of the (\d+) most similar examples are labelled (.+), none (.+)": (
         "最相似的 {1} 个样例中有 {0} 个标为 {2}，没有一个标为 {3}"
-    ),
-}
-# Code of a finding to what is wrong and how to mend it; the English sentences come with the finding.
-_FINDINGS = {
-    "same-text-two-labels": ("有 {count} 行的文本相同而标签不同。", "为每条文本选定一个标签，删除其余的行。"),
-    "duplicate-text": (
-        "有 {count} 行是重复的文本。",
-        "不必处理：重复的文本不会被分到训练和验证两边。如果是误录，删除即可。",
-    ),
-    "class-with-one-example": (
-        "有 {count} 个类别只有一个样例。",
-        "再补几个样例，或并入别的类别：只有一个样例就无法检验。",
-    ),
-    "class-with-few-examples": ("有 {count} 个类别的样例不足五个。", "给这些类别多补几个样例，收效最大。"),
-    "imbalanced": ("各类别的样例数相差悬殊。", "请看小类别的召回率和 F1，不要只看准确率。"),
-    "labels-alike": ("有 {count} 个标签只在大小写或空格上不同。", "如果是同一类，请统一写法。"),
-    "text-too-long": ("有 {count} 条文本超过模型能读的长度，超出的部分看不到。", "把关键内容放在前面，或缩短文本。"),
-    "html-tags": ("有 {count} 条文本含有 HTML 标签。", "如果标签与类别无关，请去掉。"),
-    "garbled-text": ("有 {count} 条文本含有因编码错误而损坏的字符。", "请用 UTF-8 重新导出数据。"),
-    "box-empty": ("有 {count} 个框没有面积或数值无效，已略去。", "请重新画框，或删去它们。"),
-    "box-beyond": ("有 {count} 个框完全在图片之外，已略去。", "请检查框与图片是否对应，以及数字的顺序。"),
-    "box-outside": ("有 {count} 个框超出图片，超出的部分已切去。", "如果本来如此，不必处理。"),
-    "size-differs": (
-        "有 {count} 张图片与标注文件所写的尺寸和形状不同。",
-        "请给出画框时所用的图片，或改正文件里的宽和高。",
-    ),
-    "size-scaled": ("有 {count} 张图片与标注文件所写的尺寸不同，框已随之缩放。", "如果不对，请改正文件里的宽和高。"),
-    "box-turned": ("有 {count} 张图片按 EXIF 旋转，框已随之旋转。", "不必处理。"),
-    "picture-without-boxes": (
-        "有 {count} 张图片没有框：模型从中学习哪里没有目标。",
-        "如果图中确实没有目标，不必处理；如果只是尚未标注，请先取出。",
-    ),
-    "few-boxes": ("有 {count} 个类别的框太少。", "请多标一些：只见过几次的东西很难再找到。"),
-    "box-tiny": (
-        "有 {count} 个框在检测器的画布上太小。",
-        "请把图片切成几块，或用 --set width_px、height_px 加大画布。",
-    ),
-    "box-twice": ("有 {count} 对同类的框几乎在同一位置。", "请每对删去一个。"),
-    "box-ignored": ("有 {count} 个框标为密集或难例：既不要求找到，也不计为误报。", "不必处理。"),
-    "mask-all-ignored": ("有 {count} 张掩码的像素全部是 255，不参与学习和评分。", "请补画，或去掉它们。"),
-    "picture-without-mask": ("有 {count} 张图片没有同名掩码，已略去。", "请为它们画掩码；如果本来如此，不必处理。"),
-    "mask-without-picture": ("有 {count} 张掩码没有同名图片，已略去。", "请放入对应图片；如果本来如此，不必处理。"),
-    "class-without-pixels": (
-        "有 {count} 个类别在所有掩码中都没有像素。",
-        "请标注一些，或从 classes.txt 末尾去掉该类别。",
-    ),
-    "class-in-few-pictures": (
-        "有 {count} 个类别只出现在很少的图片中。",
-        "请补充含有它们的图片：很少见到的东西学不好。",
-    ),
-    "pixels-ignored": ("部分像素是 255：不参与学习，也不评分。", "不必处理。"),
-    "language-unknown-to-model": (
-        "部分文本的语言不在模型的训练语言之内。",
-        "请用 --model multilingual-e5-small，或让 --model 保持 auto。",
-    ),
-    "test-in-training": (
-        "测试数据中有 {count} 条文本也（几乎）出现在训练数据里：分数会偏高。",
-        "从其中一个文件里删去它们。",
     ),
 }

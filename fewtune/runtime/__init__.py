@@ -61,7 +61,7 @@ def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> Runti
     """Open the graphs of a bundle that has been verified.
 
     Raises:
-        BundleError: its task is not known here, or a graph cannot be opened.
+        BundleError: its task is not known here, a file that it needs is not there, or a graph cannot be opened.
     """
     runtime = _RUNTIMES.get(manifest.task)
     if runtime is None:
@@ -70,4 +70,10 @@ def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> Runti
             where=str(folder),
             how="Upgrade fewtune: pip install --upgrade fewtune",
         )
-    return runtime(folder, manifest, threads=threads or usable_cores())
+    try:
+        return runtime(folder, manifest, threads=threads or usable_cores())
+    except FileNotFoundError as error:
+        name = Path(error.filename or "").name
+        raise BundleError(
+            f"The bundle has no {name}, which its task needs.", where=str(folder), how="Fit or copy the bundle again."
+        ) from None

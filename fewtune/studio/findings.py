@@ -9,7 +9,7 @@ from typing import Any
 from fewtune.data.duplicates import normalise
 from fewtune.errors import UserError
 from fewtune.recipe import Recipe
-from fewtune.report.wording import finding_words
+from fewtune.report.finding_wording import finding_words
 from fewtune.studio.database import Row
 from fewtune.studio.examples import example, labelled
 from fewtune.studio.labels import label_counts

@@ -52,6 +52,8 @@ def test_scores_survive_json(tfidf_model: fewtune.Model) -> None:
         (lambda folder: (folder / "model.onnx").unlink(), "missing"),
         (lambda folder: (folder / "tokenizer.json").write_text("{}"), "altered"),
         (lambda folder: _rename_file(folder, "../evil.onnx"), "leads out"),
+        (lambda folder: _change_graph(folder, tokenizer="../../evil.json"), "leads out"),
+        (lambda folder: _change_graph(folder, preprocess="/etc/passwd"), "leads out"),
     ],
 )
 def test_a_damaged_bundle_is_refused_in_words(copy: Path, damage: object, what: str) -> None:
@@ -60,6 +62,13 @@ def test_a_damaged_bundle_is_refused_in_words(copy: Path, damage: object, what: 
         fewtune.load(copy)
     assert caught.value.where
     assert caught.value.how
+
+
+def _change_graph(folder: Path, **names: str) -> None:
+    path = folder / "bundle.json"
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    stored["graphs"][0].update(names)
+    path.write_text(json.dumps(stored), encoding="utf-8")
 
 
 def _rename_file(folder: Path, name: str) -> None:

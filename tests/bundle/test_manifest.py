@@ -13,6 +13,7 @@ import pytest
 from fewtune.bundle.manifest import Manifest, manifest_from_json, rung_as_json, scores_as_json, scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError
+from fewtune.runtime import open_runtime
 from fewtune.types import Rung, Score, Scores
 
 
@@ -190,3 +191,12 @@ def test_a_file_that_cannot_be_read_is_named(bundle: Path, monkeypatch: pytest.M
     monkeypatch.setattr(Path, "open", refuse)
     with pytest.raises(BundleError, match=r"model\.onnx cannot be read"):
         verify(bundle, manifest)
+
+
+def test_a_file_that_the_task_needs_is_named_where_it_is_gone(manifest: Manifest, tmp_path: Path) -> None:
+    (graph,) = manifest.graphs
+    boxes = dataclasses.replace(
+        manifest, task="object-detection", graphs=(dataclasses.replace(graph, preprocess="preprocess.json"),)
+    )
+    with pytest.raises(BundleError, match=r"has no preprocess\.json"):
+        open_runtime(tmp_path, boxes)

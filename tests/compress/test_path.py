@@ -111,7 +111,7 @@ def test_it_is_smaller_answers_the_same_and_says_so(bundle: Path, tmp_path: Path
     page = (out / "private" / "report.html").read_text(encoding="utf-8")
     assert "What being smaller costs" in page
     assert "变小的代价" in page
-    assert not list(tmp_path.glob("*.work"))
+    assert not list(tmp_path.glob("*.compressing"))
 
 
 def test_the_command(bundle: Path, tmp_path: Path, more: Callable[..., None]) -> None:
@@ -178,7 +178,7 @@ def test_the_best_that_could_be_reached_is_told(bundle: Path, tmp_path: Path, mo
     with pytest.raises(RecipeError, match=r"1 ms cannot be reached"):
         pipeline.compress(bundle, out, Wishes(prune="vocabulary", target_ms=1.0))
     assert not out.exists()
-    assert not list(tmp_path.glob("*.work"))
+    assert not list(tmp_path.glob("*.compressing"))
 
 
 def test_a_compressed_bundle_is_refused(bundle: Path, tmp_path: Path, more: Callable[..., None]) -> None:

@@ -26,7 +26,9 @@ def forecast(facts: dict[str, Any], gain_high: float) -> dict[str, Any]:
 
 def test_using_the_model_is_always_an_advice(facts: dict) -> None:
     assert advice(facts)["Use it"][1] == "fewtune predict tickets.fewtune NEW.csv --max-error 0.05"
-    assert advice({**facts, "answer_rules": None})["Use it"][1] == "fewtune predict tickets.fewtune NEW.csv"
+    assert advice({**facts, "answer_rules": None})["Use it"][1] == (
+        "fewtune predict tickets.fewtune NEW.csv --out predictions.csv"
+    )
 
 
 def test_suspected_labels_come_before_new_ones(facts: dict, data: ReportData) -> None:

@@ -42,7 +42,7 @@ def of_boxes(folder: Path) -> Made:
         found = [{**box, "score": 0.9}, {"bbox": [60, 60, 20, 20], "category": "lines", "score": 0.8}]
         return OpenAnswer(f"{number}.png", str(folder / f"{number}.png"), [box], found)
 
-    return of_structured("object-detection", "map50"), ReportData(open_test=tuple(map(answer, range(3))))
+    return of_structured("object-detection", "map_50"), ReportData(open_test=tuple(map(answer, range(3))))
 
 
 def of_masks(folder: Path) -> Made:
@@ -125,3 +125,19 @@ def test_a_picture_that_is_gone_is_named(tmp_path: Path) -> None:
     page = render_report(facts, ReportData(gone), "model")
     assert "<img" not in page
     assert "Pictures that are not where they were: 4." in words(parse(page))
+
+
+@pytest.mark.parametrize(
+    ("task", "command", "sentence"),
+    [
+        ("object-detection", "predict model PICTURES --out boxes.json", "it promises the best mAP at 50% overlap"),
+        ("segmentation", "predict model PICTURES --out masks", "it promises the best mean IoU"),
+        ("translation", "predict model NEW.csv --out translations.csv", "look at some of its answers yourself"),
+        ("image-classification", "evaluate model TEST_FOLDER", "it promises the best probabilities"),
+    ],
+)
+def test_commands_and_sentences_fit_the_task(task: str, command: str, sentence: str, tmp_path: Path) -> None:
+    said = words(parse(render_report(*MADE[task](tmp_path), "model")))
+    assert f"fewtune {command}" in said
+    assert sentence in said
+    assert "confidence to a table" not in said

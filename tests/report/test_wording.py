@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import pytest
 import fewtune
 from fewtune.data.split import choose_resampling, hold_out
 from fewtune.evaluate import intervals
+from fewtune.evaluate.structured import BAYESIAN_BOOTSTRAP
+from fewtune.report.finding_wording import finding_words
 from fewtune.report.phrase import Phrase, english, listed, named, percent, plain, say, seconds, sentences, shortened
 from fewtune.report.wording import (
-    finding_words,
     label_issue_reason,
     licence,
     method_name,
@@ -61,13 +63,28 @@ def test_every_method_of_an_interval(name: str) -> None:
     assert not is_translated(method_of_interval(f"{method}; something new"))
 
 
+def test_the_interval_of_structured_answers() -> None:
+    assert is_translated(method_of_interval(f"{BAYESIAN_BOOTSTRAP}; {intervals.OUT_OF_FOLD}"))
+
+
 def test_every_finding() -> None:
-    source = (PACKAGE / "data" / "check.py").read_text(encoding="utf-8")
-    codes = set(re.findall(r'"(?:error|warning|info)"(?: if [^\n]+)?,\s+"([a-z-]+)"', source))
-    assert len(codes) >= 10
-    # A finding that stops the fit is in no bundle; languages are translated by their sentence.
-    for code in codes - {"label-unseen-in-training", "languages"}:
-        assert all(is_translated(part) for part in finding_words(code, "what", "how", 3)), code
+    code = re.compile("[a-z0-9]+(?:-[a-z0-9]+)+")
+    codes = {
+        node.value
+        for path in (PACKAGE / "data").glob("check*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and code.fullmatch(node.value)
+    }
+    assert len(codes) >= 50
+    # These are translated by their sentence, for the numbers in it.
+    for name in codes - {"picture-sizes", "few-examples", "few-pairs"}:
+        assert all(is_translated(part) for part in finding_words(name, "what", "how", 3)), name
+    for sentence in (
+        "The shorter sides have 20 to 640 pixels, median 320.",
+        "There are 7 examples only.",
+        "There are 7 pairs only.",
+    ):
+        assert is_translated(note(sentence)), sentence
     what, how = finding_words("languages", "The texts are in: en 60%, zh 40%.", "Nothing need be done.", 1)
     assert (what.zh, how.zh) == ("文本的语言：en 60%, zh 40%。", "不必处理。")
 

@@ -25,7 +25,7 @@ def again(report: Report) -> Section:
 
 
 def _commands(report: Report) -> list[tuple[Phrase, str]]:
-    name, data = report.name, report.data_file
+    name, data, use = report.name, report.data_file, report.use
     return [
         (
             say("The same model from the same data", "用同样的数据得到同样的模型"),
@@ -33,9 +33,9 @@ def _commands(report: Report) -> list[tuple[Phrase, str]]:
         ),
         (
             say("Predictions for new data", "预测新数据"),
-            command("predict", name, "NEW.csv", "--out", "predictions.csv"),
+            command("predict", name, use.new, "--out", use.out),
         ),
-        (say("Scores on other labelled data", "在别的标注数据上评分"), command("evaluate", name, "TEST.csv")),
+        (say("Scores on other labelled data", "在别的标注数据上评分"), command("evaluate", name, use.test)),
         (say("This report", "本报告"), command("report", name)),
     ]
 

@@ -9,7 +9,7 @@ from statistics import median
 
 from fewtune.report.blocks import Section, Steps
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Phrase, listed, named, percent, say
+from fewtune.report.phrase import Phrase, listed, named, percent, say, sentences
 from fewtune.report.sections.commands import command
 from fewtune.report.sections.confusions import largest_confusions
 from fewtune.report.sections.learning_curve import forecast_in_words
@@ -166,7 +166,7 @@ def _measure_better(report: Report) -> Iterator[Step]:
             many=report.noun.many,
             measure=report.noun.measure,
         ),
-        command("evaluate", report.name, "TEST.csv"),
+        command("evaluate", report.name, report.use.test),
     )
 
 
@@ -202,24 +202,19 @@ def _use_it(report: Report) -> Iterator[Step]:
         goal = report.threshold["target_error"]
         yield (
             say("Use it.", "用起来。"),
-            say(
-                "This adds the columns prediction and confidence to a table, and says which answers are left to a "
-                "person so that at most {goal} of the others are wrong.",
-                "下面的命令会在表格中加上 prediction（预测）和 confidence（置信度）两列，并标出哪些要交给人来看，"
-                "使其余答案的错误率不超过 {goal}。",
-                goal=percent(goal, 0),
+            sentences(
+                report.use.answers,
+                say(
+                    "It also says which answers are left to a person so that at most {goal} of the others are wrong.",
+                    "还会标出哪些要交给人来看，使其余答案的错误率不超过 {goal}。",
+                    goal=percent(goal, 0),
+                ),
             ),
-            command("predict", report.name, "NEW.csv", "--max-error", f"{goal:g}"),
+            command("predict", report.name, report.use.new, "--max-error", f"{goal:g}"),
         )
         return
-    yield (
-        say("Use it.", "用起来。"),
-        say(
-            "This adds the columns prediction and confidence to a table.",
-            "下面的命令会在表格中加上 prediction（预测）和 confidence（置信度）两列。",
-        ),
-        command("predict", report.name, "NEW.csv"),
-    )
+    use = report.use
+    yield say("Use it.", "用起来。"), use.answers, command("predict", report.name, use.new, "--out", use.out)
 
 
 _ADVICE: tuple[Callable[[Report], Iterator[Step]], ...] = (

@@ -79,13 +79,21 @@ def _taken(report: Report) -> Phrase:
     if len(report.rungs) < 2:
         return say("It is {method}{on}.", "所用方法是{method}{on}。", method=method, on=on)
     return say(
-        "Of {count} candidates, {method}{on} was taken: it promises the best probabilities on new {many}.",
-        "在 {count} 个候选中选用了{method}{on}：预计它在新{many}上给出的概率最好。",
+        "Of {count} candidates, {method}{on} was taken: it promises the best {by} on new {many}.",
+        "在 {count} 个候选中选用了{method}{on}：预计它在新{many}上的{by}最好。",
         count=len(report.rungs),
         method=method,
         on=on,
+        by=_chosen_by(report),
         many=report.noun.many,
     )
+
+
+def _chosen_by(report: Report) -> Phrase:
+    """Classifiers are chosen by their log loss, all others by what they are scored by."""
+    if report.facts["task"].endswith("-classification"):
+        return say("probabilities", "概率")
+    return metric_of(report.primary_metric).name
 
 
 def _measured(report: Report) -> Phrase:
@@ -127,11 +135,7 @@ def _what_to_do(report: Report) -> Phrase:
             "它有把握时可以直接采用；置信度低于 {below} 时，请由人来看。",
             below=percent(report.threshold["below"], 0),
         )
-    return say(
-        "Try it on new {many}, and look first at those where its confidence is low.",
-        "可以拿新的{many}试用，并优先查看置信度低的那些。",
-        many=report.noun.many,
-    )
+    return report.use.look
 
 
 def _dots(report: Report) -> Figure:

@@ -7,11 +7,12 @@ from typing import Any
 
 from fewtune.report.blocks import Block, Bullets, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report
+from fewtune.report.finding_wording import finding_words
 from fewtune.report.phrase import Phrase, listed, named, say, shortened
 from fewtune.report.plots.bar import bar
 from fewtune.report.sections.examples import contact_sheet
 from fewtune.report.sections.found_boxes import boxed_data
-from fewtune.report.wording import finding_words, note
+from fewtune.report.wording import note
 
 _MOST_CLASSES = 40
 _MOST_FINDINGS = 20
