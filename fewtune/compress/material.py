@@ -82,8 +82,11 @@ def gather(
 def _on_given(
     given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: ClassifierTask, run: RunContext
 ) -> Material:
-    known = {example.input for example in training}
-    fresh = tuple(example for example in given if example.input not in known)
+    # Told by what they are, not by how they were named: another path to a picture is the same picture.
+    groups = task.groups(replace(given, examples=(*training, *given.examples)))
+    learnt_from = set(groups[: len(training)].tolist())
+    own = groups[len(training) :].tolist()
+    fresh = tuple(example for example, group in zip(given, own, strict=True) if group not in learnt_from)
     dropped = len(given) - len(fresh)
     if dropped:
         words += f", without {dropped} that the model learnt from"

@@ -79,8 +79,8 @@ def test_it_says_in_both_languages_what_came_out(page: str) -> None:
         "are wrong",
         "1% cannot be had",
         "20% 0% 100% 99% to 100% 15% 11% to 19%",
-        "This adds the columns prediction and confidence to a table. It also says which answers are left to a person so "
-        "that at most 5% of the others are wrong. fewtune predict tickets.fewtune NEW.csv --max-error 0.05",
+        "This adds the columns prediction and confidence to a table. It also says which answers are left to a person "
+        "so that at most 5% of the others are wrong. fewtune predict tickets.fewtune NEW.csv --max-error 0.05",
         "The next 15 labels a class are likely to bring 0 to 1 points of accuracy (80% band).",
         "6 labels look wrong, the likeliest first.",
         "Labelled account; it may be billing. Why: the model, not having seen it, gave 'account' 1% and 'x' 80%.",
