@@ -347,6 +347,11 @@ class Task(ABC):
     odd_inputs: ClassVar[tuple[Any, ...]] = ()
     compared_inputs: ClassVar[int] = 32
 
+    def for_bundle(self, backbone: Mapping[str, Any]) -> Task:
+        """The task as it reads data for a bundle, whose manifest says this of its backbone; by default itself."""
+        del backbone
+        return self
+
     @abstractmethod
     def recognises(self, source: Any) -> bool:
         """Whether data looks like this task's own; the first task to say so is taken for `--task auto`."""

@@ -18,7 +18,7 @@ from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
 from fewtune.errors import RecipeError
 from fewtune.evaluate.structured import structured_scores
-from fewtune.interfaces import ClassifierTask, Inputs, StructuredTask
+from fewtune.interfaces import ClassifierTask, Inputs, StructuredTask, Task
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import Runtime, open_runtime
@@ -66,6 +66,11 @@ class Model:
         if isinstance(self._runtime, ClassifierRuntime):
             return self._runtime
         raise RecipeError(f"A bundle for {self.task} has no probabilities of classes.", where=str(self.bundle))
+
+    @property
+    def _task(self) -> Task:
+        """The task as it reads data for this bundle."""
+        return catalog.find_task(self.task).for_bundle(self.manifest.backbone)
 
     def __repr__(self) -> str:
         """Task, method and place."""
@@ -128,7 +133,7 @@ class Model:
         Raises:
             DataError: it cannot be read.
         """
-        return catalog.find_task(self.task).inputs(source, Recipe(text=text))
+        return self._task.inputs(source, Recipe(text=text))
 
     def answer(
         self,
@@ -204,7 +209,7 @@ class Model:
         Raises:
             DataError: the data cannot be read, or has a label that the model does not know.
         """
-        task = catalog.find_task(self.task)
+        task = self._task
         dataset = task.read(data, Recipe(text=text, label=label), "evaluate")
         inputs = [example.input for example in dataset]
         groups, how = task.groups(dataset), f"on {len(dataset)} examples ({dataset.source})"

@@ -181,7 +181,8 @@ def _task(source: Any, opened: Opened | None, recipe: Recipe) -> Task:
         raise DataError("The pool is empty.", where="data", how="Give the inputs that could be labelled.")
     if opened is None:
         return catalog.find_task(recipe.task, source)
-    task, looks_like = catalog.find_task(opened.manifest.task), catalog.find_task("auto", source)
+    task = catalog.find_task(opened.manifest.task).for_bundle(opened.manifest.backbone)
+    looks_like = catalog.find_task("auto", source)
     if looks_like.reads == "pictures" != task.reads:
         raise DataError(
             f"These are pictures, and the bundle's task is {task.name}.",

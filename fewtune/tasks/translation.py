@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,14 @@ from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.pairs import Pairs, language_columns
 from fewtune.data.protection import kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
-from fewtune.data.read.translations import holds_pairs, read_pairs, without_empty
+from fewtune.data.read.translations import directed, holds_pairs, read_pairs, without_empty
 from fewtune.data.split import choose_resampling, joined
 from fewtune.data.write import table_form
 from fewtune.errors import DataError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts, weighted_share
 from fewtune.interfaces import Inputs, Measured, Purpose, RunContext, StructuredTask
 from fewtune.recipe import Recipe
-from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling
+from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling, Table
 
 
 class Translation(StructuredTask):
@@ -36,6 +36,15 @@ class Translation(StructuredTask):
     full_scale = {"chrf": 100.0, "bleu": 100.0}
     odd_inputs = ("", " ", "a", "😀", "{x} <b>", "One.\n\n  Two.\n")
 
+    def __init__(self, languages: tuple[str, str] = ("", "")) -> None:
+        """Read data that goes from one language to the other; an empty one is what the data says."""
+        self._languages = languages
+
+    def for_bundle(self, backbone: Mapping[str, Any]) -> Translation:
+        """The task in the direction that the bundle learnt."""
+        source, target = backbone.get("languages") or ("", "")
+        return Translation((source, target))
+
     def recognises(self, source: Any) -> bool:
         """Whether these are texts with translations: by the file's form, or by a header that names languages."""
         return holds_pairs(source)
@@ -45,7 +54,8 @@ class Translation(StructuredTask):
         label = recipe.label
         if purpose == "evaluate" and isinstance(source, str | Path) and Path(label).expanduser().is_file():
             label = ""  # the second file of the training data
-        return _dataset(read_pairs(source, text=recipe.text, label=label, group=recipe.group), self.name)
+        pairs = read_pairs(source, text=recipe.text, label=label, group=recipe.group)
+        return _dataset(directed(pairs, self._languages, exchange=not (recipe.text or recipe.label)), self.name)
 
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
         """The texts of every row; of a plain text file, or of standard input, every line."""
@@ -54,14 +64,32 @@ class Translation(StructuredTask):
             return Inputs(table, tuple(table.column(LINE)), table.notes)
         if isinstance(source, str | Path) and Path(source).suffix.lower() in (".po", ".tmx"):
             pairs = read_pairs(source, text=recipe.text)
-            return Inputs(pairs.table, tuple(pairs.table.column(pairs.source)), pairs.notes)
+            column = pairs.source if recipe.text else self._texts(pairs.table)
+            return Inputs(pairs.table, tuple(pairs.table.column(column)), pairs.notes)
         table = read_table(source)
-        named = language_columns(table.columns)
-        if named and not recipe.text:
-            column = named[0][0]
+        column = "" if recipe.text else self._texts(table)
+        if column:
             return Inputs(table, tuple(table.column(column)), (*table.notes, f"texts from column {column!r}"))
         columns = find_columns(table, text=recipe.text, need_label=False)
         return Inputs(table, tuple(table.column(columns.text)), (*table.notes, *columns.notes[:1]))
+
+    def _texts(self, table: Table) -> str:
+        """The column of the language that is translated from, by its name; empty where none has a language's name.
+
+        Raises:
+            DataError: the columns are of other languages.
+        """
+        named, wanted = language_columns(table.columns), self._languages[0]
+        of_it = [column for column, language in named if wanted in ("", language)]
+        # A column `id` is a number more often than Indonesian.
+        others = [column for column, language in named if language != "id"]
+        if others and not of_it:
+            raise DataError(
+                f"No column is in {wanted}, which the bundle translates from: {', '.join(map(repr, others))}.",
+                where=table.source,
+                how="Name the column of the texts with --text.",
+            )
+        return of_it[0] if of_it else ""
 
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:
         """What is wrong with the data, worst first."""

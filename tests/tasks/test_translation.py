@@ -74,6 +74,30 @@ def test_fit_predict_evaluate(tmp_path: Path) -> None:
     assert set(rows[0]) == {"en", "pt", "prediction"}
 
 
+def test_a_bundle_reads_data_in_its_own_direction(tmp_path: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    student = marian.write_student(tmp_path / "student")
+    there = table(tmp_path / "there.csv", MANY)
+    back = table(tmp_path / "back.csv", [(b, a) for a, b in MANY], ("pt", "en"))
+    model = fewtune.fit(there, out=tmp_path / "a", model=str(student), method="none")
+    assert model.read_inputs(str(back)).values == model.read_inputs(str(there)).values
+    expected, found = (model.evaluate(path) for path in (there, back))
+    assert found.scores["chrf"].value == expected.scores["chrf"].value
+    assert "exchanged" in " ".join(found.notes)
+    # What was said is not turned round, and other languages are refused.
+    with pytest.raises(DataError, match="goes from pt to en"):
+        model.evaluate(back, text="pt", label="en")
+    other = table(tmp_path / "other.csv", MANY, ("de", "pt"))
+    with pytest.raises(DataError, match="goes from de to pt"):
+        model.evaluate(other)
+    with pytest.raises(DataError, match="No column is in en"):
+        model.read_inputs(str(other))
+    assert model.read_inputs(str(other), text="pt").values == tuple(target for _, target in MANY)
+    numbered = tmp_path / "numbered.csv"
+    numbered.write_text("id,text\n1,the cat\n2,the dog\n")
+    assert model.read_inputs(str(numbered)).values == ("the cat", "the dog")
+
+
 def test_a_text_is_translated_alike_alone_and_among_others(tmp_path: Path) -> None:
     pytest.importorskip("sacrebleu")
     student = marian.write_student(tmp_path / "student")

@@ -198,6 +198,41 @@ def _guessed(table: Table, column: str) -> str:
     return best if shares.get(best, 0) >= 0.5 and not best.startswith("und") else ""
 
 
+def directed(pairs: Pairs, languages: tuple[str, str], *, exchange: bool) -> Pairs:
+    """The pairs as they go from one language to the other, exchanged where they are the other way round.
+
+    Args:
+        pairs: as they were read.
+        languages: of source and target; an empty one is any.
+        exchange: whether the two sides may be exchanged: nobody said which is which.
+
+    Raises:
+        DataError: they are of other languages, or the other way round and may not be exchanged.
+    """
+
+    def fit(own: tuple[str, str]) -> bool:
+        return all(one in ("", other) or not other for one, other in zip(own, languages, strict=True))
+
+    if fit(pairs.languages):
+        return pairs
+    target, source = pairs.languages
+    if exchange and fit((source, target)):
+        note = f"exchanged: from column {pairs.target!r} to column {pairs.source!r}, as the bundle translates"
+        return replace(
+            pairs,
+            source=pairs.target,
+            target=pairs.source,
+            languages=(source, target),
+            notes=(*pairs.notes, note),
+        )
+    own, wanted = (" to ".join(some or "?" for some in pair) for pair in (pairs.languages, languages))
+    raise DataError(
+        f"The data goes from {own}, and the bundle translates from {wanted}.",
+        where=pairs.table.source,
+        how="Name the columns of these languages with --text and --label.",
+    )
+
+
 def without_empty(pairs: Pairs) -> tuple[Pairs, tuple[str, ...]]:
     """The rows that have both sides, and a note on the others."""
     at = [pairs.table.columns.index(column) for column in (pairs.source, pairs.target)]
