@@ -62,16 +62,31 @@ def conversation_from(messages: Sequence[Any], *, where: str) -> Conversation:
     Raises:
         DataError: one has no role or no text.
     """
-    return Conversation(turns_from(messages, where=where))
+    return Conversation(without_greeting(turns_from(messages, where=where)))
+
+
+def in_order(turns: Turns) -> bool:
+    """Whether turns go as a `Conversation`'s do."""
+    roles = [role for role, _ in turns[bool(turns) and turns[0][0] == SYSTEM :]]
+    return len(roles) % 2 == 1 and roles == [USER if i % 2 == 0 else ASSISTANT for i in range(len(roles))]
+
+
+def without_greeting(turns: Turns) -> Turns:
+    """Turns without what the assistant says before the user's first: no chat template has a place for it."""
+    opening = turns[:1] if turns and turns[0][0] == SYSTEM else ()
+    rest = turns[len(opening) :]
+    return opening + rest[bool(rest) and rest[0][0] == ASSISTANT :]
 
 
 def turns_from(messages: Sequence[Any], *, where: str) -> Turns:
     """(role, text) of chat messages; "from" and "value", "human" and "gpt" are understood too.
 
+    What one says in several messages is one turn, and who says nothing has none.
+
     Raises:
         DataError: one has no role that is known, or no text.
     """
-    turns = []
+    turns: list[tuple[str, str]] = []
     for number, message in enumerate(messages, start=1):
         found = message if isinstance(message, Mapping) else {}
         role = _ROLES.get(str(found.get("role", found.get("from", ""))).lower())
@@ -82,5 +97,8 @@ def turns_from(messages: Sequence[Any], *, where: str) -> Turns:
                 where=where,
                 how='Write messages such as {"role": "user", "content": "..."}; roles are system, user, assistant.',
             )
-        turns.append((role, text.strip()))
+        if turns and turns[-1][0] == role and text.strip():
+            turns[-1] = (role, f"{turns[-1][1]}\n\n{text.strip()}")
+        elif text.strip():
+            turns.append((role, text.strip()))
     return tuple(turns)

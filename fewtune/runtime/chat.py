@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fewtune.data.conversation import ASSISTANT, SYSTEM, USER, Turns
+from fewtune.data.conversation import SYSTEM, Turns, in_order
 from fewtune.errors import DataError
 
 
@@ -40,8 +40,7 @@ class ChatFormat:
                     how="Put what it says before the first prompt.",
                 )
             text, rest = self.system_opening + turns[0][1] + self.after_system, turns[1:]
-        roles = [role for role, _ in rest]
-        if not roles or roles != [USER if i % 2 == 0 else ASSISTANT for i in range(len(roles))] or len(roles) % 2 == 0:
+        if not in_order(turns):
             raise DataError(
                 f"The turns go {', '.join(role for role, _ in turns) or 'nowhere'}.",
                 how="They should go user, assistant, ..., user; one system message may stand before them.",

@@ -182,6 +182,35 @@ def test_prompts_and_chats_are_read() -> None:
     assert "left out 1 rows" in " ".join(dataset.notes)
 
 
+def test_chats_that_do_not_alternate_are_read() -> None:
+    def chat(*turns: str) -> dict:
+        roles = {"s": "system", "u": "user", "a": "assistant"}
+        return {"messages": [{"role": roles[turn[0]], "content": turn[2:]} for turn in turns]}
+
+    task = TextGeneration()
+    rows = [
+        chat("a welcome", "u question", "a answer"),
+        chat("s be kind", "u one", "u two", "a answer", "a and more", "u   ", "u three", "a last"),
+        chat("u one", "a answer", "s be rude", "u two", "a never"),
+        chat("a welcome"),
+    ]
+    dataset = task.read(rows, Recipe(), "fit")
+    greeted, first, second, before = dataset
+    assert greeted.input.turns == ((USER, "question"),)
+    assert first.input.turns == ((SYSTEM, "be kind"), (USER, "one\n\ntwo"))
+    assert first.target == "answer\n\nand more"
+    assert second.input.turns[-1] == (USER, "three")
+    assert before.target == "answer"
+    notes = " ".join(dataset.notes)
+    assert "left out 1 greetings" in notes
+    assert "left out 1 replies before which" in notes
+    assert "left out 1 rows without" in notes
+    chats = task.inputs(rows[:2], Recipe()).values
+    assert [some.turns[-1][1] for some in chats] == ["question", "three"]
+    with pytest.raises(DataError, match="No row has both"):
+        task.read(rows[3:], Recipe(), "fit")
+
+
 def test_what_cannot_be_read_is_said_with_the_line(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(

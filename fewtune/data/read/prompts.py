@@ -7,7 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fewtune.data.conversation import ASSISTANT, SYSTEM, USER, Conversation, Turns, turns_from
+from fewtune.data.conversation import (
+    ASSISTANT,
+    SYSTEM,
+    USER,
+    Conversation,
+    Turns,
+    in_order,
+    turns_from,
+    without_greeting,
+)
 from fewtune.data.read import read_table
 from fewtune.errors import DataError, nearest
 from fewtune.types import Dataset, Example, Table
@@ -19,6 +28,9 @@ _SYSTEMS = ("system", "system_prompt")
 _GROUPS = ("group", "group_id")
 _JSON_ENDINGS = (".jsonl", ".ndjson", ".jsonlines")
 _PEEKED_BYTES = 65_536
+_EMPTY = "rows without a prompt or a reply"
+_GREETINGS = "greetings of the assistant before the first prompt"
+_DISORDER = "replies before which user and assistant do not take turns"
 _HOW = 'Write lines such as {"prompt": "...", "response": "..."} or {"messages": [{"role": "user", ...}, ...]}.'
 
 
@@ -60,14 +72,12 @@ def read_prompts(source: Any, *, prompt: str, reply: str, group: str, task: str)
     groups = table.column(group) if group else [""] * len(table.rows)
     if chats:
         notes = [f"chats from column {chats!r}: each reply of the assistant is an example"]
-        examples, empty = _from_chats(table, chats, groups)
+        examples, left_out = _from_chats(table, chats, groups)
     else:
         prompt, reply = _needed(table, prompt, _PROMPTS, "prompt"), _needed(table, reply, _REPLIES, "response")
         notes = [f"prompts from column {prompt!r}, replies from column {reply!r}"]
-        examples, empty = _from_pairs(table, prompt, reply, groups)
-    if empty:
-        listed = ", ".join(empty[:5])
-        notes.append(f"left out {len(empty)} rows without a prompt or a reply ({listed})")
+        examples, left_out = _from_pairs(table, prompt, reply, groups)
+    notes += [f"left out {len(some)} {what} ({', '.join(some[:5])})" for what, some in left_out.items() if some]
     if not examples:
         raise DataError("No row has both a prompt and a reply.", where=table.source, how=_HOW)
     return Dataset(task, tuple(examples), (), table.source, table.sha256, (*table.notes, *notes))
@@ -83,10 +93,8 @@ def prompts_of(table: Table, prompt: str) -> tuple[tuple[Conversation, ...], str
     if chats:
         found = []
         for text, place in zip(table.column(chats), table.places, strict=True):
-            turns = list(_turns(text, place))
-            while turns and turns[-1][0] == ASSISTANT:
-                turns.pop()
-            found.append(Conversation(tuple(turns)))
+            turns = without_greeting(_turns(text, place))
+            found.append(Conversation(turns[:-1] if turns and turns[-1][0] == ASSISTANT else turns))
         return tuple(found), f"chats from column {chats!r}"
     if len(table.columns) == 1 and not prompt:
         prompt = "".join(table.columns)
@@ -96,27 +104,39 @@ def prompts_of(table: Table, prompt: str) -> tuple[tuple[Conversation, ...], str
     return tuple(Conversation(_opened(before, text)) for before, text in rows), f"prompts from column {prompt!r}"
 
 
-def _from_pairs(table: Table, prompt: str, reply: str, groups: Sequence[str]) -> tuple[list[Example], list[str]]:
-    examples, empty = [], []
+LeftOut = dict[str, list[str]]
+
+
+def _from_pairs(table: Table, prompt: str, reply: str, groups: Sequence[str]) -> tuple[list[Example], LeftOut]:
+    """The examples, and what was left out with its places."""
+    examples: list[Example] = []
+    empty: list[str] = []
     columns = (_systems(table), table.column(prompt), table.column(reply), groups, table.places)
     for system, text, wanted, group, place in zip(*columns, strict=True):
         if text.strip() and wanted.strip():
             examples.append(_example(_opened(system, text), wanted.strip(), place, group))
         else:
             empty.append(place)
-    return examples, empty
+    return examples, {_EMPTY: empty}
 
 
-def _from_chats(table: Table, column: str, groups: Sequence[str]) -> tuple[list[Example], list[str]]:
-    examples, empty = [], []
+def _from_chats(table: Table, column: str, groups: Sequence[str]) -> tuple[list[Example], LeftOut]:
+    """The examples, and what was left out with its places."""
+    examples: list[Example] = []
+    left_out: LeftOut = {_EMPTY: [], _GREETINGS: [], _DISORDER: []}
     for text, group, place in zip(table.column(column), groups, table.places, strict=True):
-        turns = _turns(text, place)
-        replies = [i for i, turn in enumerate(turns) if i and turn[0] == ASSISTANT and turn[1]]
+        said = _turns(text, place)
+        turns = without_greeting(said)
+        replies = [i for i, turn in enumerate(turns) if turn[0] == ASSISTANT]
+        fitting = [i for i in replies if in_order(turns[:i])]
         # A chat's replies have most of their words in common: they stay together.
-        examples += [_example(turns[:i], turns[i][1], place, group or place) for i in replies]
+        examples += [_example(turns[:i], turns[i][1], place, group or place) for i in fitting]
         if not replies:
-            empty.append(place)
-    return examples, empty
+            left_out[_EMPTY].append(place)
+        elif len(turns) < len(said):
+            left_out[_GREETINGS].append(place)
+        left_out[_DISORDER] += [place] * (len(replies) - len(fitting))
+    return examples, left_out
 
 
 def _example(turns: Turns, reply: str, place: str, group: str) -> Example:
