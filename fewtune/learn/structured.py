@@ -160,7 +160,11 @@ def _fit_only(
         resampling="none: test data were given",
         tune_seconds=fitted.seconds,
     )
-    private = {"test.jsonl": _answers(task, test, dataset.labels, answers)}
+    private = {
+        "test.jsonl": _answers(task, test, dataset.labels, answers),
+        # Nothing was held out; what it learnt from is remembered all the same.
+        "out_of_fold.jsonl": _answers(task, dataset, dataset.labels, [None] * len(dataset)),
+    }
     return _Delivery(candidate, fitted, plan["settings"], scores, (rung,), (), rung.resampling, (), private)
 
 

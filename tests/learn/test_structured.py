@@ -191,6 +191,9 @@ def test_with_test_data_and_one_rung_nothing_is_held_out(monkeypatch: pytest.Mon
     assert "40 test examples" in result.scores.how
     manifest = read_manifest(tmp_path / "a")
     assert manifest.recipe["settings"] == {"factor": 2.0}
+    lines = [json.loads(line) for line in (tmp_path / "a" / "private" / "out_of_fold.jsonl").open()]
+    assert lines[3] == {"place": "row 3", "input": "3", "target": 6.0, "answer": None}, "what it learnt from is kept"
+    assert len(lines) == len(NUMBERS)
 
 
 def test_a_rung_without_time_is_left_out_with_the_reason(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
