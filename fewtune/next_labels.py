@@ -260,12 +260,11 @@ class _Round:
         if self.task.reads == "pictures":
             known = facts(str(value)) if value else None
             return known.sha256 if known and not known.error else ""
-        return normalise(value) if isinstance(value, str) else str(value)
+        return normalise(str(value))
 
     def _sifted(self, known: Sequence[Any]) -> tuple[list[int], list[Finding]]:
         """Indices of the inputs that may be suggested, and what is to be said of the others."""
-        tested = self.opened.private_inputs(TEST) if self.opened else []
-        stands = {self._key(some): "labelled" for some in known} | {self._key(some): "test" for some in tested}
+        stands = {self._key(some): "labelled" for some in known} | {self._key(some): "test" for some in self._tested}
         out: dict[str, list[int]] = {"empty": [], "labelled": [], "test": [], "repeat": []}
         kept: list[int] = []
         for i, value in enumerate(self.inputs.values):
@@ -286,6 +285,12 @@ class _Round:
             chosen = self.run.generator("pool").permutation(len(kept))[:MOST_INPUTS]
             kept = [kept[i] for i in np.sort(chosen)]
         return kept, findings
+
+    @cached_property
+    def _tested(self) -> list[Any]:
+        """The bundle's test inputs, which nothing may be learnt from."""
+        tested = self.opened.private_inputs(TEST) if self.opened else []
+        return [some for some in dict.fromkeys(tested) if self._key(some)]
 
     def _places(self, indices: Sequence[int]) -> tuple[str, ...]:
         return tuple(self.inputs.table.places[i] for i in indices[:_PLACES])
@@ -335,7 +340,7 @@ class _Round:
     def _pretrained(self, values: Sequence[Any]) -> FloatArray | None:
         """(n, width) features by a pretrained model; None where the bundle's own task has none installed."""
         try:
-            backbone = self._backbone([value for value in values if isinstance(value, str)])
+            backbone = self._backbone(list(map(str, values)))
         except (RecipeError, MissingExtraError):
             if self.opened is None:
                 raise
@@ -344,7 +349,7 @@ class _Round:
             return PictureStore(backbone, self.run).features(list(map(str, values)))[:, 0, : backbone.width]
 
         def encode(some: list[Any], step: Step) -> FloatArray:
-            return backbone.features(some, threads=self.run.threads, step=step)
+            return backbone.features(list(map(str, some)), threads=self.run.threads, step=step)
 
         return self._rows(values, backbone.fingerprint, encode, f"Encode texts with {backbone.info.name}")
 
@@ -378,11 +383,12 @@ class _Round:
         return [*found, *_other_language(texts, [some for some in known if isinstance(some, str)])]
 
     def _repeats(self, chosen: Sequence[Any], known: Sequence[Any]) -> list[int]:
-        """Positions among the chosen that nearly are what is labelled, or another one before them."""
-        groups = self._groups([*known, *chosen])
-        seen = set(groups[: len(known)])
+        """Positions among the chosen that nearly are what is labelled, test data, or another one before them."""
+        others = [*known, *self._tested]
+        groups = self._groups([*others, *chosen])
+        seen = set(groups[: len(others)])
         again: list[int] = []
-        for position, group in enumerate(groups[len(known) :]):
+        for position, group in enumerate(groups[len(others) :]):
             if group in seen:
                 again.append(position)
             seen.add(group)

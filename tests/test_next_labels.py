@@ -69,7 +69,8 @@ def test_test_data_is_not_suggested(tickets: list[tuple[str, str]], tmp_path: Pa
     model = fewtune.fit(tickets, method="tfidf", test=str(test), out=tmp_path / "tested.fewtune")
     found = model.suggest(NEW, 50)
     assert "test-in-pool" in codes(found)
-    assert not {some.input for some in found} & {NEW[0], NEW[1]}
+    # NEW[5] nearly is NEW[0].
+    assert not {some.input for some in found} & {NEW[0], NEW[1], NEW[5]}
 
 
 def test_another_kind_and_another_language_are_told(head_model: fewtune.Model) -> None:

@@ -151,6 +151,20 @@ def test_the_untouched_model_is_delivered_too(tiny: Path, data: Path, tmp_path: 
         fewtune.fit(data, model=str(tiny), method="none", out=tmp_path / "b", settings={"bits": 5})
 
 
+def test_what_to_write_replies_for_next(tiny: Path, data: Path, tmp_path: Path) -> None:
+    tested = [{"prompt": "Where is the red hat?", "response": "the hat"}]
+    test = tmp_path / "test.jsonl"
+    test.write_text(json.dumps(tested[0]) + "\n")
+    settings = {"max_new_tokens": 2}
+    model = fewtune.fit(
+        data, test=str(test), model=str(tiny), method="none", out=tmp_path / "a", settings=settings, budget="1m"
+    )
+    near, new = "Where is the red hat", "Why is the dog so happy?"
+    found = model.suggest([{"prompt": text} for text in (PAIRS[0]["prompt"], tested[0]["prompt"], near, new)], 4)
+    assert [str(some.input) for some in found] == [new]
+    assert {"already-labelled", "test-in-pool"} <= {finding.code for finding in found.findings}
+
+
 def test_the_same_seed_gives_the_same_bytes(tiny: Path, data: Path, tmp_path: Path, bundle: Path) -> None:
     fewtune.fit(data, model=str(tiny), method="lora", out=tmp_path / "b", settings=QUICK, threads=1, budget="6s")
     for name in ("model.onnx", "adapter_model.safetensors"):
