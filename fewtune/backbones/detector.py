@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from fewtune.backbones.folded_norm import settled
 from fewtune.backbones.picture_network import PictureNetwork
 
 _GROUPS = 16
@@ -230,7 +231,7 @@ def export_onnx(module: nn.Module, width_px: int, height_px: int, outputs: Seque
         # The exporter that needs no further package says that there is another one.
         warnings.simplefilter("ignore")
         torch.onnx.export(
-            module.eval(),
+            settled(module).eval(),
             (torch.zeros(1, 3, height_px, width_px),),
             file,
             input_names=["pixels"],

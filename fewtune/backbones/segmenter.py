@@ -6,7 +6,6 @@ maps of the network's own stages; its logits have a quarter of the picture's res
 
 from __future__ import annotations
 
-import copy
 import io
 import warnings
 from collections.abc import Sequence
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
 
 # Of a map for each scale, largest first: what the decoder reads.
@@ -92,7 +92,7 @@ class Segmenter(nn.Module):
         super().__init__()
         scales = find_scales(network)
         self._read = frozenset(scales.stages)
-        self.stages = copy.deepcopy(network.stages[: scales.stages[-1] + 1])
+        self.stages = stages_to_tune(network, 0, scales.stages[-1] + 1)
         self.decoder = FPNDecoder(
             (*[0] * 2, *scales.channels), 5, _PYRAMID_CHANNELS, _DECODER_CHANNELS, dropout=_DROPOUT
         )
@@ -129,7 +129,7 @@ class Segmenter(nn.Module):
 
 def export_segmenter(segmenter: Segmenter, size_px: int) -> bytes:
     """A serialised ONNX model: `pixels` (batch, 3, height, width) float32 in, `logits` out; any multiples of 32."""
-    plain = copy.deepcopy(segmenter).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    plain = settled(segmenter).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     file = io.BytesIO()
     with warnings.catch_warnings(), torch.no_grad():
         # The exporter that needs no further package says that there is another one.

@@ -323,9 +323,8 @@ class DetectionCandidate(StructuredCandidate):
         return Letterbox(plan.width_px, plan.height_px, seen.interpolation, seen.mean, seen.std)
 
     def _detector(self, plan: DetectionPlan, dataset: Dataset) -> Detector:
-        import copy
-
         from fewtune.backbones.detector import Detector
+        from fewtune.backbones.folded_norm import stages_to_tune
 
         network = self._network.network
         read, channels = self._read()
@@ -333,7 +332,7 @@ class DetectionCandidate(StructuredCandidate):
         sides = np.concatenate([*sides_by_class(dataset, plan.width_px, plan.height_px), np.zeros(0)])
         typical = float(np.median(sides)) if len(sides) else 4.0 * STRIDES[0]
         return Detector(
-            copy.deepcopy(network.stages[cut:]),
+            stages_to_tune(network, cut),
             cut,
             read,
             STRIDES,
@@ -382,7 +381,7 @@ class DetectionCandidate(StructuredCandidate):
     def _whole(self, objective: DetectionObjective) -> Any:
         from fewtune.backbones.detector import Trunk, Whole
 
-        detector = objective.mean
+        detector = objective.mean.module
         trunk = Trunk(self._network.network, detector.cut, detector.read) if detector.cut else None
         return Whole(trunk, detector).eval()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -17,10 +16,7 @@ from fewtune.tune.batches import Numbered
 from fewtune.tune.box_assignment import Truth, detection_loss
 from fewtune.tune.box_views import Variety, view
 from fewtune.tune.loop import Objective
-
-# The mean of the weights forgets with a time constant of this share of the steps that were taken.
-_MEMORY = 0.1
-_LONGEST_MEMORY = 500.0
+from fewtune.tune.weight_mean import WeightMean
 
 # (n, 3, height, width) float32 pixels to the maps of a frozen trunk.
 RunTrunk = Callable[[np.ndarray], list[np.ndarray]]
@@ -40,7 +36,7 @@ class Phases:
 
 
 class DetectionObjective(Objective):
-    """Learns to find boxes; the weights that are delivered are a running mean (Polyak & Juditsky 1992)."""
+    """Learns to find boxes; the weights that are delivered are their running mean."""
 
     def __init__(
         self,
@@ -70,8 +66,7 @@ class DetectionObjective(Objective):
         """
         super().__init__()
         self.detector = detector.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.mean = copy.deepcopy(self.detector).requires_grad_(False)
-        self.register_buffer("taken", torch.zeros((), dtype=torch.long))
+        self.mean = WeightMean(self.detector)
         self._pictures = pictures
         self._batch_of = batch_of
         self._generator_of = generator_of
@@ -103,13 +98,9 @@ class DetectionObjective(Objective):
         new = [*self.detector.pyramid.parameters(), *self.detector.head.parameters()]
         return [(new, 1.0), (list(self.detector.stages.parameters()), self._phases.share)]
 
-    @torch.no_grad()
     def after_step(self) -> None:
         """Move the mean of the weights."""
-        self.taken += 1
-        keep = 1 - 1 / (1 + min(_LONGEST_MEMORY, _MEMORY * float(self.taken)))
-        means = list(self.mean.parameters())
-        torch._foreach_lerp_(means, list(self.detector.parameters()), 1 - keep)
+        self.mean.update(self.detector)
 
 
 def _as_tensor(array: np.ndarray) -> Tensor:

@@ -18,6 +18,7 @@ from fewtune.runtime.scaled import Scaled
 from fewtune.tune.batches import Numbered
 from fewtune.tune.loop import Objective
 from fewtune.tune.mask_store import Masked
+from fewtune.tune.weight_mean import WeightMean
 from fewtune.types import IntArray
 
 _SCALES = (0.6, 1.7)
@@ -77,7 +78,7 @@ class MaskObjective(Objective):
     """Cross-entropy plus one minus Dice (Milletari et al. 2016, arXiv:1606.04797) of the classes in the batch.
 
     The decoder learns alone at first: what its fresh weights would send back would spoil the stages below it
-    (Kumar et al. 2022, arXiv:2202.10054).
+    (Kumar et al. 2022, arXiv:2202.10054). The weights that are delivered are their running mean.
     """
 
     def __init__(
@@ -104,6 +105,7 @@ class MaskObjective(Objective):
         """
         super().__init__()
         self.segmenter = segmenter
+        self.mean = WeightMean(segmenter)
         self._pictures, self._chosen, self._batch_of, self._views = pictures, chosen, batch_of, views
         self._cut, self._alone, self._stages_rate, self._dice = cut, alone, stages_rate, dice
         segmenter.freeze(cut)
@@ -113,6 +115,10 @@ class MaskObjective(Objective):
         decoder = learnt_parameters([self.segmenter.decoder, self.segmenter.classify])
         stages = learnt_parameters([self.segmenter.stages])
         return [(decoder, 1.0), *([(stages, self._stages_rate)] if stages else [])]
+
+    def after_step(self) -> None:
+        """Move the mean of the weights."""
+        self.mean.update(self.segmenter)
 
     def loss(self, batch: int) -> Tensor:
         """The loss of one batch; its views are drawn from torch's generator, which the loop seeds."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
 from fewtune.runtime.preprocess import Preprocess
 from fewtune.tune.batches import Numbered
@@ -31,7 +31,7 @@ class TunedStages(nn.Module):
     def __init__(self, network: PictureNetwork, cut: int) -> None:
         """Copy the stages above `cut`; with 0, all of them."""
         super().__init__()
-        self.stages = copy.deepcopy(network.stages[cut:]).to(memory_format=torch.channels_last)
+        self.stages = stages_to_tune(network, cut).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.pool = network.pool
         # Not as children: the frozen stages are no part of a checkpoint, and stay in evaluation mode.
         self._below = tuple(network.stages[:cut])
@@ -54,7 +54,7 @@ class TunedStages(nn.Module):
 
     def whole(self) -> PictureNetwork:
         """The network with these stages in it, from the pixels on."""
-        tuned = copy.deepcopy(self.stages).to(memory_format=torch.contiguous_format)
+        tuned = settled(self.stages).to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
         return PictureNetwork([*self._below, *tuned], self.pool, None)
 
 

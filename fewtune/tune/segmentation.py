@@ -302,14 +302,15 @@ class SegmentationCandidate(StructuredCandidate):
         torch.manual_seed(run.seed_of(unit, "start"))
         segmenter = self._fresh(classes)
         batches = Shuffled(np.zeros_like(chosen), plan.batch_size, lambda epoch: run.generator(unit, "epoch", epoch))
+        objective = self._objective(plan, segmenter, pictures, chosen, _Filled(batches, plan.batch_size))
         train(
-            self._objective(plan, segmenter, pictures, chosen, _Filled(batches, plan.batch_size)),
+            objective,
             Schedule(plan.steps, plan.learning_rate, plan.warmup, plan.weight_decay),
             seed_of=lambda number: run.seed_of(unit, "step", number),
             checkpoint=run.journal.checkpoint(unit),
             step=_Share(step, plan.steps),
         )
-        return segmenter.eval()
+        return objective.mean.module.eval()
 
     def _objective(
         self, plan: SegmentationPlan, segmenter: Segmenter, pictures: Sequence[Masked], chosen: IntArray, batches: Any
