@@ -6,11 +6,13 @@ An installed package that declares, in its own pyproject.toml,
     mine = "my_package:MyTuner"
 
 is found here; the groups are `fewtune.tasks`, `fewtune.encoders` (of texts), `fewtune.networks` (for pictures),
-`fewtune.language_models`, `fewtune.translators`, `fewtune.tuners`, `fewtune.augmentations` and `fewtune.compressors`.
+`fewtune.language_models`, `fewtune.translators`, `fewtune.tuners`, `fewtune.augmentations` (of texts),
+`fewtune.picture_augmentations` and `fewtune.compressors`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -21,10 +23,15 @@ from fewtune.augment.deletion import RandomDeletion
 from fewtune.augment.insertion import RandomInsertion
 from fewtune.augment.keyboard import KeyboardNoise
 from fewtune.augment.ocr import OcrNoise
+from fewtune.augment.picture_geometry import HorizontalFlip, QuarterTurn, RandomCrop, RandomRotation, VerticalFlip
+from fewtune.augment.picture_light import HueJitter, LightJitter, RandomErasing
+from fewtune.augment.picture_mixing import CutMix, MixUp, Mosaic
+from fewtune.augment.picture_policy import PicturePolicies
 from fewtune.augment.policy import AUTO, NONE, Policies
 from fewtune.augment.punctuation import PunctuationNoise
 from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
+from fewtune.augment.trivial import TrivialAugment
 from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from
 from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
@@ -40,6 +47,7 @@ from fewtune.interfaces import (
     Compressor,
     Method,
     ModelInfo,
+    PictureAugmentation,
     StructuredTask,
     StructuredTuner,
     Task,
@@ -131,6 +139,14 @@ def augmentations() -> dict[str, type[Augmentation]]:
     return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
 
 
+def picture_augmentations() -> dict[str, type[PictureAugmentation]]:
+    """Every augmentation of pictures by its name."""
+    places = (RandomCrop, HorizontalFlip, VerticalFlip, QuarterTurn, RandomRotation)
+    others = (LightJitter, HueJitter, TrivialAugment, RandomErasing, MixUp, CutMix, Mosaic)
+    plugins = [entry.load() for entry in entry_points(group="fewtune.picture_augmentations")]
+    return {some.name: some for some in (*places, *others, *plugins)}
+
+
 def compressors() -> dict[str, Compressor]:
     """Every way to make a bundle smaller by its name."""
     built_in = (VocabularyPruning(), PictureInt8(), Float16Storage())
@@ -170,7 +186,8 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
-    return [PictureHeadTuner(chosen), PicturePartialTuner(chosen), PictureFullTuner(chosen)]
+    policies = PicturePolicies(picture_augmentations())
+    return [PictureHeadTuner(chosen, policies), PicturePartialTuner(chosen, policies), PictureFullTuner(chosen, policies)]
 
 
 def _text_tuners(recipe: Recipe) -> list[Tuner]:
@@ -298,19 +315,7 @@ def find_methods(recipe: Recipe, task: Task) -> list[Method]:
         raise RecipeError(f"There is no method {recipe.method!r}.", where="--method", how=nearest(recipe.method, known))
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
     if recipe.augment not in (AUTO, NONE):
-        if task.reads == "pictures" and not any("augment" in tuner.settings for tuner in chosen):
-            raise RecipeError(
-                "There are no augmentations of pictures that have a name yet.",
-                where="--augment",
-                how="Leave --augment out.",
-            )
-        Policies(augmentations()).named(recipe.augment.split(","))
-        if not any("augment" in tuner.settings for tuner in chosen):
-            raise RecipeError(
-                f"The method {recipe.method} does not learn from views of the texts.",
-                where="--augment",
-                how="Use --method head or tfidf, or leave --augment out.",
-            )
+        _check_augmentations(recipe, task, known, chosen)
     allowed = {name: text for tuner in chosen for name, text in tuner.settings.items()}
     for name, value in recipe.settings.items():
         if name not in allowed:
@@ -322,6 +327,22 @@ def find_methods(recipe: Recipe, task: Task) -> list[Method]:
         if value == 0 and name not in _MAY_BE_ZERO:
             raise RecipeError(f"{name} cannot be 0.", where="--set", how=allowed[name])
     return chosen
+
+
+def _check_augmentations(recipe: Recipe, task: Task, known: Mapping[str, Method], chosen: Sequence[Method]) -> None:
+    if task.reads == "pictures":
+        PicturePolicies(picture_augmentations()).named(recipe.augment, task.name)
+    else:
+        Policies(augmentations()).named(recipe.augment.split(","))
+    if not any("augment" in method.settings for method in chosen):
+        able = [name for name, method in known.items() if "augment" in method.settings]
+        raise RecipeError(
+            f"The method {recipe.method} learns from no views."
+            if able
+            else f"There is nothing that learns from views for {task.name}.",
+            where="--augment",
+            how=f"Use --method {' or '.join(able)}, or leave --augment out." if able else "Leave --augment out.",
+        )
 
 
 def find_tuners(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:

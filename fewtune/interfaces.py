@@ -3,7 +3,7 @@
 Task          what is learnt: how its data is read, checked, split, scored; its answers are classes or structured
 Backbone      a pretrained model that can be used here
 Tuner         a way to learn from few labels; offers candidates, the rungs of the ladder
-Augmentation  a way to say the same a little differently
+Augmentation  a way to say the same a little differently; a PictureAugmentation, to see it so
 Compressor    a way to make a tuned model smaller or faster
 """
 
@@ -39,6 +39,9 @@ from fewtune.types import (
 )
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from fewtune.augment.scene import Scene
     from fewtune.recipe import Recipe
 
 
@@ -562,6 +565,71 @@ class Augmentation(ABC):
     @abstractmethod
     def view(self, text: str, generator: np.random.Generator) -> str:
         """One view; the text itself where it gives none."""
+
+
+class PictureAugmentation(ABC):
+    """A way to see the same a little differently: changes a picture, and with it the boxes or the mask.
+
+    All that is random is drawn from torch's generator.
+
+    Attributes:
+        name: what `--augment` and `--with` take.
+        tasks: the tasks it serves.
+        help: one line.
+        strengths: least and greatest strength, written "name:strength", and the usual one; None: it has none.
+        moves: whether things change their places: then it comes before the picture is cut to what a network sees.
+        mixes: whether it works on a batch on its way into a network, and not on a picture by itself.
+    """
+
+    name: ClassVar[str]
+    tasks: ClassVar[tuple[str, ...]] = ("image-classification", "object-detection", "segmentation")
+    help: ClassVar[str]
+    strengths: ClassVar[tuple[float, float, float] | None] = None
+    moves: ClassVar[bool] = False
+    mixes: ClassVar[bool] = False
+
+    def __init__(self, strength: float | None = None) -> None:
+        """Set it up.
+
+        Args:
+            strength: see `help`; None: the usual one.
+
+        Raises:
+            RecipeError: the strength is out of range, or there is none to be set.
+        """
+        if self.strengths is None:
+            if strength is not None:
+                raise RecipeError(
+                    f"The augmentation {self.name} has no strength.", where="--augment", how=f"Write {self.name}."
+                )
+            self.strength = 1.0
+            return
+        low, high, usual = self.strengths
+        self.strength = usual if strength is None else strength
+        if not low <= self.strength <= high:
+            raise RecipeError(
+                f"The augmentation {self.name} cannot have a strength of {strength:g}.",
+                where="--augment",
+                how=f"It goes from {low:g} to {high:g}: {self.help}.",
+            )
+
+    @property
+    def full_name(self) -> str:
+        """As a recipe keeps it: it gives the same again whatever is usual by then."""
+        return self.name if self.strengths is None else f"{self.name}:{self.strength:g}"
+
+    def change(self, scene: Scene) -> Scene:
+        """A view of a picture and of what is marked in it."""
+        return scene
+
+    def mix(self, inputs: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+        """A batch whose examples are mixed.
+
+        Args:
+            inputs: (n, channels, height, width) pixels, or maps of a network.
+            targets: (n, classes) probabilities.
+        """
+        return inputs, targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,18 +15,24 @@ from typing import Any
 
 import numpy as np
 
+from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies, PicturePolicy
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.evaluate.scope import class_means, out_of_fold_similarity
-from fewtune.interfaces import Candidate, Cost, Fitted, RunContext, Trial, Tuner
+from fewtune.errors import RecipeError
+from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tune.cross_fit import cross_fit
 from fewtune.tune.encoder import TEMPERATURE_HELP
 from fewtune.tune.linear_head import STRENGTHS, LinearHead, class_indices, fit_feature_heads, heads_seconds
 from fewtune.tune.picture_rung import encoding_seconds, fitted_network, usable_networks
-from fewtune.tune.picture_store import VIEWS, PictureStore
+from fewtune.tune.picture_store import PictureStore
+from fewtune.tune.picture_views import VIEWS_HELP, PictureViews, kept_count
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
-_VIEWS = 2
+# What a frozen network's head learns from, and what `auto` tries beside it, each with its prior: mean and deviation of the
+# logarithm of the log loss over that without (benchmarks/README.md, "Augmentation of pictures").
+PRESET = "flip"
+BESIDE: tuple[tuple[str, float, float], ...] = ()
 
 
 class PictureHeadTuner(Tuner):
@@ -38,48 +44,88 @@ class PictureHeadTuner(Tuner):
         "C": "inverse strength of the head's regularisation, as in scikit-learn",
         "temperature": TEMPERATURE_HELP,
         "known_classes": "1: the head also reads what the pretrained network takes the picture for; 0: it does not",
-        "views": "how many views of each picture are learnt from, 1 to 4: as it is, mirrored, wider, wider mirrored",
+        "augment": PICTURE_AUGMENT_HELP,
+        "views": VIEWS_HELP,
     }
 
-    def __init__(self, networks: Sequence[VisionBackbone]) -> None:
-        """Choose among these networks."""
+    def __init__(self, networks: Sequence[VisionBackbone], policies: PicturePolicies) -> None:
+        """Choose among these networks and augmentations."""
         self._networks = networks
+        self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
-        """One rung an installed network; the others with the reason why not."""
-        del dataset
+        """One rung an installed network and policy of augmentation; the other networks with the reason why not.
+
+        Raises:
+            RecipeError: a frozen network cannot learn from what was asked for.
+        """
         usable, left_out = usable_networks(self.name, self._networks, recipe)
-        return [PictureHeadCandidate(network, recipe.settings) for network in usable], left_out
+        asked = self._policies.asked(recipe, dataset.task)
+        if asked is not None and asked.mixing:
+            if recipe.method == self.name:
+                raise RecipeError(
+                    f"A frozen network learns nothing from {asked.mixing[0].name}.",
+                    where="--augment",
+                    how="Use --method partial or full.",
+                )
+            why = f"a frozen network learns nothing from {asked.mixing[0].name}"
+            return [], [*left_out, *(LeftOut(f"{self.name}:{network.info.name}", why) for network in usable)]
+        if asked is not None:
+            return [PictureHeadCandidate(network, recipe.settings, asked) for network in usable], left_out
+        plain = self._policies.named(PRESET, dataset.task)
+        rungs = [PictureHeadCandidate(network, recipe.settings, plain) for network in usable]
+        for names, *gain in BESIDE:
+            policy = self._policies.named(names, dataset.task)
+            rungs += [PictureHeadCandidate(network, recipe.settings, policy, gain=(*gain,)) for network in usable]
+        return list[Candidate](rungs), left_out
 
 
 class PictureHeadCandidate(Candidate):
-    """One frozen network with a linear head."""
+    """One frozen network with a linear head, which learns from views of the pictures too."""
 
     method = "head"
 
-    def __init__(self, network: VisionBackbone, settings: Mapping[str, Any]) -> None:
-        """Tune a head on `network`, with those of the hyper-parameters that `settings` fixes."""
+    def __init__(
+        self,
+        network: VisionBackbone,
+        settings: Mapping[str, Any],
+        policy: PicturePolicy,
+        *,
+        gain: tuple[float, ...] | None = None,
+    ) -> None:
+        """Tune a head.
+
+        Args:
+            network: is frozen.
+            settings: those of the hyper-parameters that are fixed.
+            policy: makes the views.
+            gain: mean and deviation of its prior, where the same rung with the preset is tried too.
+        """
         self._network = network
         self._fixed = settings
+        self._policy = policy
         self.model = network.info.name
-        self.name = f"{self.method}:{self.model}"
+        plain = f"{self.method}:{self.model}"
+        self.name = f"{plain} with {policy.name}" if gain else plain
+        self.prior = Prior(plain, *gain) if gain else None
 
     @cached_property
-    def _trials(self) -> list[dict[str, float]]:
+    def _trials(self) -> list[dict[str, Any]]:
         strengths = [float(self._fixed["C"])] if "C" in self._fixed else list(STRENGTHS)
         reads = (0.0, 1.0) if self._network.network.classifier is not None else (0.0,)
         known = [float(self._fixed["known_classes"] > 0)] if "known_classes" in self._fixed else list(reads)
-        return [{"C": c, "known_classes": reading, "views": self._views} for reading in known for c in strengths]
+        made = {"views": self._views.count, "augment": self._policy.full_name}
+        return [{"C": c, "known_classes": reading, **made} for reading in known for c in strengths]
 
-    @property
-    def _views(self) -> int:
-        return min(len(VIEWS), max(1, int(self._fixed.get("views", _VIEWS))))
+    @cached_property
+    def _views(self) -> PictureViews:
+        return PictureViews(self._policy, kept_count(self._fixed, self._policy))
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost:
         """Encode a few pictures and fit heads, and scale both up."""
         paths = [example.input for example in dataset]
-        seconds = self._views * encoding_seconds(self._network, paths, None, run)
-        each = self._views * heads_seconds(dataset, self._network.width, len(self._trials), run)
+        seconds = self._views.count * encoding_seconds(self._network, paths, None, run)
+        each = self._views.count * heads_seconds(dataset, self._network.width, len(self._trials), run)
         return Cost(once=seconds, each=each, final=1.0)
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
@@ -99,7 +145,7 @@ class PictureHeadCandidate(Candidate):
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Fit the head on all features and put it on the network's graph."""
         started = time.perf_counter()
-        chosen = PictureHeadCandidate(self._network, settings)
+        chosen = PictureHeadCandidate(self._network, settings, self._policy)
         store = PictureStore(self._network, run)
         features = store.features([example.input for example in dataset], chosen._views)
         targets = class_indices(dataset)

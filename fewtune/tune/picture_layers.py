@@ -8,13 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewtune.augment.picture_policy import PicturePolicy
 from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
 from fewtune.runtime.preprocess import Preprocess
 from fewtune.tune.batches import Numbered
 from fewtune.tune.linear_head import LinearHead
 from fewtune.tune.loop import Objective
-from fewtune.tune.picture_store import VIEWS, seen
+from fewtune.tune.picture_views import PLAIN, changed, one_thread
 from fewtune.types import FloatArray, IntArray
 
 # Pictures that go through the stages at once where nothing is learnt.
@@ -59,37 +60,50 @@ class TunedStages(nn.Module):
 
 
 class PictureBatches:
-    """What goes into the tuned stages for n pictures, view by view: maps from the cache, or pixels."""
+    """What goes into the tuned stages for n pictures: maps of their views from the cache, or pixels of views."""
 
-    def __init__(self, kept: Sequence[np.ndarray], preprocess: Preprocess | None) -> None:
+    def __init__(self, kept: Sequence[np.ndarray], policy: PicturePolicy, preprocess: Preprocess | None = None) -> None:
         """Take what the store keeps.
 
         Args:
             kept: n arrays (views, channels, height, width) of maps, or, with `preprocess`, (2, size, size, 3) squares.
+            policy: made the views, or makes them.
             preprocess: makes pixels of squares.
         """
         self._kept = kept
         self._preprocess = preprocess
+        self.policy = policy
 
     def __len__(self) -> int:
         """How many pictures."""
         return len(self._kept)
 
-    def take(self, chosen: Sequence[int], views: Sequence[int]) -> Tensor:
-        """(m, channels, height, width) float32 of some pictures, each in the view named for it."""
+    def plain(self, chosen: Sequence[int]) -> Tensor:
+        """(m, channels, height, width) float32 of some pictures as predictions see them."""
         if self._preprocess is not None:
-            squares = [seen(self._kept[i], view) for i, view in zip(chosen, views, strict=True)]
-            return torch.from_numpy(self._preprocess.pixels(squares))
-        maps = [np.asarray(self._kept[i][view], np.float32) for i, view in zip(chosen, views, strict=True)]
+            return torch.from_numpy(self._preprocess.pixels([self._kept[i][PLAIN] for i in chosen]))
+        return torch.from_numpy(np.stack([np.asarray(self._kept[i][0], np.float32) for i in chosen]))
+
+    def drawn(self, chosen: Sequence[int]) -> Tensor:
+        """(m, channels, height, width) float32 of some pictures, each in a view drawn from torch's generator."""
+        if self._preprocess is not None:
+            if not self.policy.changes_pictures:
+                return self.plain(chosen)
+            with one_thread():
+                views = [changed(self._kept[i], self.policy) for i in chosen]
+            return torch.from_numpy(self._preprocess.pixels(views))
+        numbers = torch.randint(0, len(self._kept[0]), (len(chosen),)).tolist()
+        maps = [np.asarray(self._kept[i][number], np.float32) for i, number in zip(chosen, numbers, strict=True)]
         return torch.from_numpy(np.stack(maps))
 
     @torch.no_grad()
-    def features(self, stages: TunedStages, chosen: IntArray, view: int = 0) -> FloatArray:
-        """(m, width) of some pictures in one view, nothing learnt."""
+    def features(self, stages: TunedStages, chosen: IntArray, *, drawn: bool = False) -> FloatArray:
+        """(m, width) of some pictures, as predictions see them or in a view that is drawn; nothing is learnt."""
         was_training = stages.training
         stages.eval()
         passes = [chosen[start : start + _PASS].tolist() for start in range(0, len(chosen), _PASS)]
-        rows = [stages(self.take(some, [view] * len(some))).numpy() for some in passes]
+        take = self.drawn if drawn else self.plain
+        rows = [stages(take(some)).numpy() for some in passes]
         stages.train(was_training)
         return np.concatenate(rows)
 
@@ -116,7 +130,7 @@ class PictureObjective(Objective):
         self.stages = stages
         self._pictures = pictures
         self._chosen = chosen
-        self._targets = torch.from_numpy(targets)
+        self._targets = nn.functional.one_hot(torch.from_numpy(targets), start.weight.shape[1]).float()
         self._batch_of = batch_of
         self._smoothing = smoothing
         width, classes = start.weight.shape
@@ -128,10 +142,9 @@ class PictureObjective(Objective):
     def loss(self, batch: int) -> Tensor:
         """The loss of one batch; its views are drawn from torch's generator, which the loop seeds."""
         places = self._batch_of[batch]
-        views = torch.randint(0, len(VIEWS), (len(places),)).tolist()
-        features = self.stages(self._pictures.take(self._chosen[places].tolist(), views))
-        targets = self._targets[torch.from_numpy(places)]
-        return nn.functional.cross_entropy(self.head(features), targets, label_smoothing=self._smoothing)
+        seen = self._pictures.drawn(self._chosen[places].tolist())
+        seen, targets = self._pictures.policy.mix(seen, self._targets[torch.from_numpy(places)])
+        return nn.functional.cross_entropy(self.head(self.stages(seen)), targets, label_smoothing=self._smoothing)
 
     def learnt_head(self) -> LinearHead:
         """The head as it is now."""

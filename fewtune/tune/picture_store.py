@@ -1,7 +1,6 @@
 """Pictures on their way into a network: decoded once, passed through the frozen part once for every view.
 
-A view is one of `VIEWS`: the square that predictions are made on, its mirror image, and both again with
-more of the picture in it. What is kept is kept under the sha256 of the picture's file.
+What is kept is kept under the sha256 of the picture's file, and of a view also under what made it.
 """
 
 from __future__ import annotations
@@ -16,11 +15,11 @@ from fewtune.data.picture import facts, picture_sha256
 from fewtune.interfaces import RunContext
 from fewtune.progress import Step
 from fewtune.tune.cache import TrunkCache
+from fewtune.tune.picture_views import PLAIN, PictureViews
 from fewtune.types import FloatArray
 
-# (0: as predictions see it, 1: all of the shorter side; whether it is mirrored).
-VIEWS = ((0, False), (0, True), (1, False), (1, True))
 _PICTURES_PER_SEGMENT = 64
+_VIEWS_PER_SEGMENT = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +52,17 @@ class PictureStore:
             [_key(path) for path in paths], decode, progress=self.run.progress, name="Read the pictures"
         )
 
-    def features(self, paths: Sequence[str], views: int = 1) -> FloatArray:
-        """(n, views, width) of every picture through the whole frozen network."""
+    def features(self, paths: Sequence[str], views: PictureViews | None = None) -> FloatArray:
+        """(n, views, width) of every picture through the whole frozen network; one view where none are named."""
 
         def compute(squares: list[np.ndarray], step: Step) -> list[FloatArray]:
             return list(self.backbone.features(squares, threads=self.run.threads, step=step)[:, None])
 
         what = f"Encode pictures with {self.backbone.info.name}"
         rows = self._blocks(paths, views, self._name("features"), compute, what)
-        return np.concatenate(rows).reshape(len(paths), views, -1)
+        return np.concatenate(rows).reshape(len(paths), _count(views), -1)
 
-    def maps(self, paths: Sequence[str], cut: int, views: int = 1) -> list[FloatArray]:
+    def maps(self, paths: Sequence[str], cut: int, views: PictureViews) -> list[FloatArray]:
         """(views, channels, height, width) float16 of every picture after the first `cut` stages."""
 
         def compute(squares: list[np.ndarray], step: Step) -> list[FloatArray]:
@@ -72,36 +71,47 @@ class PictureStore:
 
         what = f"Encode pictures with {cut} stages of {self.backbone.info.name}"
         blocks = self._blocks(paths, views, self._name(f"maps-{cut}"), compute, what)
-        return [np.concatenate(blocks[i * views : (i + 1) * views]) for i in range(len(paths))]
+        return [np.concatenate(blocks[i * views.count : (i + 1) * views.count]) for i in range(len(paths))]
 
     def _blocks(
         self,
         paths: Sequence[str],
-        views: int,
+        views: PictureViews | None,
         name: str,
         compute: Callable[[list[np.ndarray], Step], list[FloatArray]],
         what: str,
     ) -> list[FloatArray]:
         """A block for every view of every picture, a picture's views one after the other."""
-        path_of = {f"{_key(path)}/{view}": (path, view) for path in paths for view in range(views)}
+        wanted = [(path, number) for path in paths for number in range(_count(views))]
+        keys = [self._view_key(path, views, number) for path, number in wanted]
+        where_of = dict(zip(keys, wanted, strict=True))
 
-        def compute_missing(keys: list[str], step: Step) -> list[FloatArray]:
-            wanted = [path_of[key] for key in keys]
-            squares = dict(zip((path for path, _ in wanted), self.squares([path for path, _ in wanted]), strict=True))
-            return compute([seen(squares[path], view) for path, view in wanted], step)
+        def compute_missing(missing: list[str], step: Step) -> list[FloatArray]:
+            absent = [where_of[key] for key in missing]
+            some = list(dict.fromkeys(path for path, _ in absent))
+            squares = zip(some, self.squares(some), strict=True)
+            made = {path: self._views(path, square, views) for path, square in squares}
+            return compute([made[path][number] for path, number in absent], step)
 
-        cache = TrunkCache(self.run.work / "features", name, chunk=len(VIEWS) * _PICTURES_PER_SEGMENT)
-        keys = [f"{_key(path)}/{view}" for path in paths for view in range(views)]
+        cache = TrunkCache(self.run.work / "features", name, chunk=_VIEWS_PER_SEGMENT)
         return cache.blocks(keys, compute_missing, progress=self.run.progress, name=what)
+
+    def _views(self, path: str, squares: np.ndarray, views: PictureViews | None) -> list[np.ndarray]:
+        if views is None:
+            return [squares[PLAIN]]
+        return views.of(squares, self.run.seed_of("augment", _key(path), views.key))
+
+    def _view_key(self, path: str, views: PictureViews | None, number: int) -> str:
+        if views is None or number == 0:
+            return f"{_key(path)}/plain"
+        return f"{_key(path)}/{self.run.seed}/{views.key}/{number}"
 
     def _name(self, kind: str) -> str:
         return f"{kind}-{self.backbone.fingerprint}"
 
 
-def seen(squares: np.ndarray, view: int) -> np.ndarray:
-    """(size, size, 3) one view of a picture's (2, size, size, 3) squares."""
-    which, mirrored = VIEWS[view]
-    return squares[which, :, ::-1] if mirrored else squares[which]
+def _count(views: PictureViews | None) -> int:
+    return 1 if views is None else views.count
 
 
 def _key(path: str) -> str:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies, PicturePolicy
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.errors import InternalError
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner, TuningError
@@ -26,7 +27,8 @@ from fewtune.tune.batches import Shuffled
 from fewtune.tune.encoder import TEMPERATURE_HELP
 from fewtune.tune.linear_head import LinearHead, class_indices, fit_feature_heads
 from fewtune.tune.picture_rung import encoding_seconds, fitted_network, usable_networks
-from fewtune.tune.picture_store import VIEWS, PictureStore
+from fewtune.tune.picture_store import PictureStore
+from fewtune.tune.picture_views import VIEWS_HELP, PictureViews, kept_count
 from fewtune.tune.tuned import attempts, unreachable
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling
 
@@ -44,6 +46,8 @@ _SLOWER = 0.3
 
 SETTINGS = {
     "stages": "how many stages are tuned, from the top; a stage ends where the pictures' scale changes",
+    "augment": PICTURE_AUGMENT_HELP,
+    "views": VIEWS_HELP,
     "epochs": "how often each picture is seen, every time in a view drawn at random",
     "learning_rate": "the highest, after warming up",
     "batch_size": "pictures a step",
@@ -60,6 +64,8 @@ class Plan:
     """The hyper-parameters of a training."""
 
     stages: int
+    augment: str
+    views: int
     epochs: float
     learning_rate: float
     batch_size: int
@@ -81,10 +87,11 @@ class PictureTunedCandidate(Candidate):
     learning_rate: ClassVar[float] = 1e-3
     gain: ClassVar[tuple[float, float]]
 
-    def __init__(self, network: VisionBackbone, settings: Mapping[str, Any]) -> None:
-        """Tune `network`, with those of the hyper-parameters that `settings` fixes."""
+    def __init__(self, network: VisionBackbone, settings: Mapping[str, Any], policy: PicturePolicy) -> None:
+        """Tune `network` on views that `policy` makes, with those of the hyper-parameters that `settings` fixes."""
         self._network = network
         self._settings = settings
+        self._policy = policy
         self.model = network.info.name
         self.name = f"{self.method}:{self.model}"
         self.prior = Prior(f"head:{self.model}", *self.gain)
@@ -95,6 +102,8 @@ class PictureTunedCandidate(Candidate):
         tuned = count if self.everything else min(count - 1, int(given.get("stages", 1)))
         return Plan(
             stages=tuned,
+            augment=self._policy.full_name,
+            views=1 if self.everything else kept_count(given, self._policy),
             epochs=float(given.get("epochs", _epochs(len(dataset)))),
             learning_rate=float(given.get("learning_rate", self.learning_rate)),
             batch_size=max(2, int(given.get("batch_size", 32))),
@@ -116,7 +125,7 @@ class PictureTunedCandidate(Candidate):
         plan = self.plan(dataset)
         paths = [example.input for example in dataset]
         cut = self._network.stages - plan.stages
-        once = encoding_seconds(self._network, paths, cut, run) * len(VIEWS) if cut else 0.0
+        once = encoding_seconds(self._network, paths, cut, run) * plan.views if cut else 0.0
         some = np.linspace(0, len(paths) - 1, min(len(paths), plan.batch_size)).round().astype(int)
         pictures = self._pictures([paths[i] for i in some], plan, run)
         forward, step = self._probe(pictures, plan, len(dataset.labels), run)
@@ -301,7 +310,7 @@ class PictureTunedCandidate(Candidate):
         from fewtune.backbones.picture_network import export_onnx
 
         started = time.perf_counter()
-        chosen = type(self)(self._network, settings)
+        chosen = type(self)(self._network, settings, self._policy)
         plan, targets = chosen.plan(dataset), class_indices(dataset)
         paths = [example.input for example in dataset]
         everything = np.arange(len(paths))
@@ -329,8 +338,8 @@ class PictureTunedCandidate(Candidate):
 
         store, cut = PictureStore(self._network, run), self._network.stages - plan.stages
         if cut == 0:
-            return PictureBatches(store.squares(paths), self._network.preprocess)
-        return PictureBatches(store.maps(paths, cut, len(VIEWS)), None)
+            return PictureBatches(store.squares(paths), self._policy, self._network.preprocess)
+        return PictureBatches(store.maps(paths, cut, PictureViews(self._policy, plan.views)), self._policy)
 
     def _key(self, plan: Plan) -> str:
         """What the journal knows this training by."""
@@ -360,25 +369,28 @@ class PicturePartialTuner(Tuner):
     settings = SETTINGS
     candidate: ClassVar[type[PictureTunedCandidate]] = PicturePartialCandidate
 
-    def __init__(self, networks: Sequence[VisionBackbone]) -> None:
-        """Choose among these networks."""
+    def __init__(self, networks: Sequence[VisionBackbone], policies: PicturePolicies) -> None:
+        """Choose among these networks and augmentations."""
         self._networks = networks
+        self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
         """One rung an installed network; the others with the reason why not."""
-        del dataset
+        policy = self._policies.asked(recipe, dataset.task) or self._policies.preset(dataset.task)
         usable, left_out = usable_networks(self.name, self._networks, recipe)
         whole = [network for network in usable if not self.candidate.everything and network.stages == 1]
         left_out += [LeftOut(f"{self.name}:{n.info.name}", "it cannot be cut: it is tuned as a whole") for n in whole]
-        return [self.candidate(network, recipe.settings) for network in usable if network not in whole], left_out
+        offered = [network for network in usable if network not in whole]
+        return [self.candidate(network, recipe.settings, policy) for network in offered], left_out
 
 
 class PictureFullTuner(PicturePartialTuner):
     """Offers tuning of everything."""
 
     name = "full"
-    settings = {name: text for name, text in SETTINGS.items() if name != "stages"} | {
-        "stages": "all of them: written down, not chosen"
+    settings = SETTINGS | {
+        "stages": "all of them: written down, not chosen",
+        "views": "1: every step draws its own, and none are kept",
     }
     candidate = PictureFullCandidate
 
@@ -404,8 +416,8 @@ def _reached(seconds: Sequence[float], run: RunContext) -> bool:
 
 
 def _first_head(stages: Any, pictures: PictureBatches, train: IntArray, targets: IntArray, classes: int) -> LinearHead:
-    """The head that training begins with: fitted to the pictures as they are, and mirrored."""
-    features = np.concatenate([pictures.features(stages, train, view) for view in (0, 1)])
+    """The head that training begins with: fitted to the pictures as they are, and in a view of each."""
+    features = np.concatenate([pictures.features(stages, train, drawn=drawn) for drawn in (False, True)])
     (head,) = fit_feature_heads(features, np.tile(targets, 2), classes, [_START_STRENGTH / 2])
     return head
 
