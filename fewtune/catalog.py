@@ -82,10 +82,6 @@ _MAY_BE_ZERO = {
     "weight_decay",
     "dropout",
     "frozen",
-    "light",
-    "mirror",
-    "upside_down",
-    "turn",
     "protect",
     "rehearsal",
     "alone",
@@ -180,14 +176,20 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
-    boxes = [DetectionPartialTuner(chosen), DetectionFullTuner(chosen)]
-    return [*boxes, SegmentationHeadTuner(chosen), SegmentationPartialTuner(chosen), SegmentationFullTuner(chosen)]
+    policies = PicturePolicies(picture_augmentations())
+    boxes = (DetectionPartialTuner, DetectionFullTuner)
+    masks = (SegmentationHeadTuner, SegmentationPartialTuner, SegmentationFullTuner)
+    return [tuner(chosen, policies) for tuner in (*boxes, *masks)]
 
 
 def _picture_tuners(recipe: Recipe) -> list[Tuner]:
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
     policies = PicturePolicies(picture_augmentations())
-    return [PictureHeadTuner(chosen, policies), PicturePartialTuner(chosen, policies), PictureFullTuner(chosen, policies)]
+    return [
+        PictureHeadTuner(chosen, policies),
+        PicturePartialTuner(chosen, policies),
+        PictureFullTuner(chosen, policies),
+    ]
 
 
 def _text_tuners(recipe: Recipe) -> list[Tuner]:

@@ -60,7 +60,8 @@ def fit(
         str | None, typer.Option(help="auto, tfidf, head, contrastive, partial, lora or full. [default: auto]")
     ] = None,
     augment: Annotated[
-        str | None, typer.Option(help="Learn from views of the texts: auto, none, or names. [default: auto]")
+        str | None,
+        typer.Option(help="Learn from views of the texts or pictures: auto, none, or names. [default: auto]"),
     ] = None,
     budget: Annotated[str | None, typer.Option(help="Time to spend, such as 90s, 5m, 2h. [default: 5m]")] = None,
     seed: Annotated[int | None, typer.Option(help="Where all randomness comes from. [default: 0]")] = None,

@@ -327,7 +327,7 @@ def fit(
         text, label, group: column names, where they are not found by themselves.
         model: a pretrained model by name or folder; "auto" tries all that fit.
         method: how to tune; "auto" climbs the ladder.
-        augment: views of the training texts: "auto" keeps what helps, "none", or names with commas between them.
+        augment: views of what is learnt from: "auto" keeps what helps, "none", or names with commas between them.
         budget: time to spend, e.g. "90s", "5m".
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.

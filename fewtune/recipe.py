@@ -33,7 +33,7 @@ class Recipe(BaseModel):
     model: str = Field(default="auto", description="pretrained model, by name or folder; auto tries all that fit")
     method: str = Field(default="auto", description="how to tune; auto climbs the ladder")
     augment: str = Field(
-        default="auto", description="views of the training texts: auto keeps what helps, none, or names with commas"
+        default="auto", description="views that are learnt from: auto keeps what helps, none, or names with commas"
     )
     budget: str = Field(default="5m", description="time to spend, e.g. 90s, 5m, 2h")
     seed: int = Field(default=0, ge=0, description="where all randomness comes from")

@@ -80,6 +80,7 @@ class RandomRotation(PictureAugmentation):
         """The scene, rotated; nothing of it is lost yet."""
         from torchvision.transforms import InterpolationMode, v2
 
-        return scene.changed(
-            v2.RandomRotation(self.strength, InterpolationMode.BILINEAR, expand=True, fill=scene.fills)
+        rotate = v2.RandomRotation(
+            [-self.strength, self.strength], InterpolationMode.BILINEAR, expand=True, fill=scene.fills
         )
+        return scene.changed(rotate)

@@ -11,7 +11,7 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms.v2 import functional as F
 
-from fewtune.data.boxes import Boxes, BoolArray, areas, clipped
+from fewtune.data.boxes import BoolArray, Boxes, areas, clipped
 from fewtune.data.mask import IGNORE, ClassIds
 from fewtune.types import FloatArray, IntArray
 
@@ -98,7 +98,7 @@ class Scene:
         return replace(self, image=image, boxes=_as_boxes(self._boxes_xyxy[:, [1, 0, 3, 2]], self.size), mask=mask)
 
     @property
-    def fills(self) -> dict[type, Any]:
+    def fills(self) -> dict[type | str, Any]:
         """What transforms put where there is nothing of the picture: of a mask, what is passed over."""
         return {tv_tensors.Image: list(self.fill), tv_tensors.Mask: IGNORE, tv_tensors.BoundingBoxes: 0}
 
@@ -184,4 +184,4 @@ def _as_boxes(boxes_xyxy: FloatArray, size: tuple[int, int]) -> tv_tensors.Bound
         format=tv_tensors.BoundingBoxFormat.XYXY,
         canvas_size=size,
         clamping_mode=None,
-    )
+    )  # type: ignore[call-overload]

@@ -48,7 +48,7 @@ class TrivialAugment(PictureAugmentation):
         return scene.relit(_relit(what, size, signed))
 
 
-def _moved(what: str, signed: float, fills: dict[type, Any]) -> Callable[[Any], Any]:
+def _moved(what: str, signed: float, fills: dict[type | str, Any]) -> Callable[[Any], Any]:
     import math
 
     from torchvision.transforms import InterpolationMode

@@ -110,7 +110,7 @@ def learn_structured(
             method=winner.method,
             model=winner.model,
             settings=delivery.settings,
-            augment=recipe.augment,
+            augment=str(delivery.settings.get("augment", recipe.augment)),
             threads=run.threads,
         ),
         model=winner.model,

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.data.boxes import Detections
 from fewtune.data.canvas import MULTIPLE_PX, canvas_size, sides_by_class
@@ -71,12 +72,7 @@ SETTINGS = {
     "weight_decay": "of AdamW",
     "width_px": "of the canvas that pictures are scaled to fit",
     "height_px": "of that canvas",
-    "smallest": "factor on the size of what is seen in training, at least",
-    "largest": "the same, at most",
-    "light": "share by which brightness, contrast and colours are changed in training, at most",
-    "mirror": "1: left and right may be exchanged in training",
-    "upside_down": "1: top and bottom may be exchanged",
-    "turn": "1: rows and columns may be exchanged",
+    "augment": PICTURE_AUGMENT_HELP,
 }
 
 
@@ -94,21 +90,11 @@ class DetectionPlan:
     weight_decay: float
     width_px: int
     height_px: int
-    smallest: float
-    largest: float
-    light: float
-    mirror: bool
-    upside_down: bool
-    turn: bool
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """As a recipe holds them: numbers all."""
-        return {name: int(value) if isinstance(value, bool) else value for name, value in asdict(self).items()}
+    augment: str
 
 
 def _plan_of(settings: Mapping[str, Any]) -> DetectionPlan:
-    kinds = {"int": int, "float": float, "bool": lambda value: bool(int(value))}
+    kinds = {"int": int, "float": float, "str": str}
     return DetectionPlan(
         **{field.name: kinds[str(field.type)](settings[field.name]) for field in fields(DetectionPlan)}
     )
@@ -123,10 +109,21 @@ class DetectionCandidate(StructuredCandidate):
 
     everything: ClassVar[bool] = False
 
-    def __init__(self, network: VisionBackbone, settings: Mapping[str, Any]) -> None:
-        """Tune a detector on `network`, with those of the hyper-parameters that `settings` fixes."""
+    def __init__(
+        self, network: VisionBackbone, settings: Mapping[str, Any], policies: PicturePolicies, augment: str | None
+    ) -> None:
+        """Tune a detector.
+
+        Args:
+            network: what it stands on.
+            settings: those of the hyper-parameters that are fixed.
+            policies: what augmentations there are.
+            augment: those that were asked for; None: the preset, with what makes no difference to these pictures.
+        """
         self._network = network
         self._settings = settings
+        self._policies = policies
+        self._augment = augment
         self.model = network.info.name
         self.name = f"{self.method}:{self.model}"
 
@@ -148,7 +145,7 @@ class DetectionCandidate(StructuredCandidate):
             raise TuningError(
                 f"there is too little time: it needs {needed:.0f} seconds at least, and has {seconds:.0f}"
             )
-        return Plan({**plan.settings, "steps": steps}, _FIXED_SECONDS + steps * step)
+        return Plan({**asdict(plan), "steps": steps}, _FIXED_SECONDS + steps * step)
 
     def _steps(self, pictures: int, batch_size: int, possible: float) -> int:
         most = max(_MOST_STEPS_OF_FEW, round(_MOST_EPOCHS * pictures / batch_size))
@@ -158,10 +155,13 @@ class DetectionCandidate(StructuredCandidate):
         """The plan without steps, where the settings give none."""
         given = dict(self._settings)
         width, height = canvas_size(dataset)
-        shown = {"mirror", "upside_down", "turn"}
-        if not shown <= given.keys():
-            paths = [example.input for example in dataset]
-            given = {**asdict(free_orientation(self._network, paths, threads=run.threads)), **given}
+        paths = [example.input for example in dataset]
+        augment = (
+            self._augment
+            or self._policies.preset(
+                dataset.task, *free_orientation(self._network, paths, threads=run.threads).names
+            ).full_name
+        )
         stages = len(self._network.network.stages)
         trained = stages if self.everything else int(given.get("stages", 2))
         plan = _plan_of(
@@ -175,9 +175,7 @@ class DetectionCandidate(StructuredCandidate):
                 "weight_decay": 0.05,
                 "width_px": width,
                 "height_px": height,
-                "smallest": 0.7,
-                "largest": 1.5,
-                "light": 0.2,
+                "augment": augment,
                 **given,
                 "stages": min(stages, max(1, trained)),
             }
@@ -219,7 +217,7 @@ class DetectionCandidate(StructuredCandidate):
                 for i, answer in zip(split.valid, _unpacked(rows, len(held_out)), strict=True):
                     # Of several repeats the first one's answers are taken.
                     found[i] = answer if found[i] is None else found[i]
-        return (StructuredTrial(plan.settings, tuple(found)),)
+        return (StructuredTrial(asdict(plan), tuple(found)),)
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Train on everything, and write trunk, pyramid and head as one graph."""
@@ -300,7 +298,6 @@ class DetectionCandidate(StructuredCandidate):
         steps: int,
         run: RunContext,
     ) -> DetectionObjective:
-        from fewtune.tune.box_views import Variety
         from fewtune.tune.detection_objective import DetectionObjective, Phases
 
         letterbox = self._letterbox(plan)
@@ -310,9 +307,8 @@ class DetectionCandidate(StructuredCandidate):
             detector,
             kept_pictures(examples, letterbox, run),
             Shuffled(np.zeros(len(examples), np.int64), plan.batch_size, lambda e: run.generator(unit, "epoch", e)),
-            lambda batch: run.generator(unit, "views", batch),
             letterbox=letterbox,
-            variety=Variety(plan.mirror, plan.upside_down, plan.turn, plan.smallest, plan.largest, plan.light),
+            policy=self._policies.named(plan.augment, dataset.task),
             phases=Phases(round(plan.frozen * steps), plan.network_rate),
             whole_trunk=whole,
             trunk=trunk,
@@ -425,15 +421,17 @@ class DetectionPartialTuner(StructuredTuner):
     settings = SETTINGS
     candidate: ClassVar[type[DetectionCandidate]] = DetectionPartialCandidate
 
-    def __init__(self, networks: Sequence[VisionBackbone]) -> None:
-        """Choose among these networks."""
+    def __init__(self, networks: Sequence[VisionBackbone], policies: PicturePolicies) -> None:
+        """Choose among these networks and augmentations."""
         self._networks = networks
+        self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[StructuredCandidate], list[LeftOut]]:
         """One rung an installed network; the others with the reason why not."""
-        del dataset
+        asked = self._policies.asked(recipe, dataset.task)
+        augment = None if asked is None else asked.full_name
         usable, left_out = usable_networks(self.name, self._networks, recipe)
-        return [self.candidate(network, recipe.settings) for network in usable], left_out
+        return [self.candidate(network, recipe.settings, self._policies, augment) for network in usable], left_out
 
 
 class DetectionFullTuner(DetectionPartialTuner):

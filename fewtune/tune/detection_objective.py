@@ -9,13 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from fewtune.augment.picture_policy import Frame, PicturePolicy
+from fewtune.augment.scene import Scene
 from fewtune.backbones.detector import Detector, grid
 from fewtune.data.boxes import Boxes
 from fewtune.runtime.letterbox import Letterbox
 from fewtune.tune.batches import Numbered
 from fewtune.tune.box_assignment import Truth, detection_loss
-from fewtune.tune.box_views import Variety, view
 from fewtune.tune.loop import Objective
+from fewtune.tune.picture_views import drawn
 from fewtune.tune.weight_mean import WeightMean
 
 # (n, 3, height, width) float32 pixels to the maps of a frozen trunk.
@@ -43,10 +45,9 @@ class DetectionObjective(Objective):
         detector: Detector,
         pictures: Sequence[tuple[np.ndarray, Boxes]],
         batch_of: Numbered,
-        generator_of: Callable[[int], np.random.Generator],
         *,
         letterbox: Letterbox,
-        variety: Variety,
+        policy: PicturePolicy,
         phases: Phases,
         whole_trunk: RunTrunk,
         trunk: RunTrunk,
@@ -57,9 +58,8 @@ class DetectionObjective(Objective):
             detector: is trained in place.
             pictures: each about as large as the canvas, with its boxes in its pixels.
             batch_of: places in `pictures` of each batch.
-            generator_of: number of a batch to the generator of its views.
             letterbox: the canvas.
-            variety: how far views go.
+            policy: makes the views.
             phases: what is learnt when.
             whole_trunk: all the maps that the detector reads, by the frozen network.
             trunk: what the detector's own stages read.
@@ -69,23 +69,27 @@ class DetectionObjective(Objective):
         self.mean = WeightMean(self.detector)
         self._pictures = pictures
         self._batch_of = batch_of
-        self._generator_of = generator_of
         self._letterbox = letterbox
-        self._variety = variety
+        self._policy = policy
         self._phases = phases
         self._whole_trunk = whole_trunk
         self._trunk = trunk
 
     def loss(self, batch: int) -> Tensor:
-        """The loss of one batch of views."""
-        generator = self._generator_of(batch)
-        chosen = [self._pictures[i] for i in self._batch_of[batch].tolist()]
-        width, height = self._letterbox.width_px, self._letterbox.height_px
-        views = [view(picture, truth, width, height, self._variety, generator) for picture, truth in chosen]
-        pixels = self._letterbox.pixels([canvas for canvas, _ in views])
+        """The loss of one batch; its views are drawn from torch's generator, which the loop seeds."""
+        frame = Frame(self._letterbox.width_px, self._letterbox.height_px)
+        views = drawn([self._scene(i) for i in self._batch_of[batch].tolist()], self._policy, frame, self._other)
+        pixels = self._letterbox.pixels([view.picture for view in views])
         logits, boxes, maps = self._found(pixels, frozen=batch < self._phases.first)
         places, strides = grid(maps, self.detector.strides)
-        return detection_loss(logits, boxes, places, strides, [_truth(truth) for _, truth in views])
+        return detection_loss(logits, boxes, places, strides, [_truth(view.truth) for view in views])
+
+    def _scene(self, place: int) -> Scene:
+        return Scene.of(*self._pictures[place])
+
+    def _other(self) -> Scene:
+        """Any of those that are learnt from."""
+        return self._scene(int(torch.randint(len(self._pictures), ())))
 
     def _found(self, pixels: np.ndarray, *, frozen: bool) -> tuple[Tensor, Tensor, list[Tensor]]:
         below = [_as_tensor(some) for some in (self._whole_trunk if frozen else self._trunk)(pixels)]

@@ -9,35 +9,36 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision import tv_tensors
-from torchvision.transforms import v2
 
+from fewtune.augment.picture_policy import Frame, PicturePolicy
+from fewtune.augment.scene import Scene
 from fewtune.backbones.segmenter import Segmenter, learnt_parameters
 from fewtune.data.mask import IGNORE
 from fewtune.runtime.scaled import Scaled
 from fewtune.tune.batches import Numbered
 from fewtune.tune.loop import Objective
 from fewtune.tune.mask_store import Masked
+from fewtune.tune.picture_views import drawn
 from fewtune.tune.weight_mean import WeightMean
 from fewtune.types import IntArray
 
-_SCALES = (0.6, 1.7)
-_JITTER = 0.3
 # Pixels that both counts of Dice begin with: a class of a few pixels in the batch does not rule the loss.
 _SMOOTH = 1.0
 
 
 @dataclass(frozen=True, slots=True)
 class Views:
-    """Cuts of pictures at random scales and places, some mirrored, with other light; the mask moves along.
+    """Cuts of pictures at random places, changed by a policy; the mask moves along.
 
     Attributes:
         crop_px: side of the square that is cut out.
         preprocess: the pictures' size, and what becomes of their pixels.
+        policy: makes the views.
     """
 
     crop_px: int
     preprocess: Scaled
+    policy: PicturePolicy
 
     def draw(self, pictures: Sequence[Masked]) -> tuple[Tensor, Tensor]:
         """A view of each picture, drawn from torch's generator.
@@ -45,33 +46,13 @@ class Views:
         Returns:
             (m, 3, crop, crop) float32 as the network takes them, and (m, crop, crop) int64 class ids.
         """
-        change = self._change()
-        views = [change(*_as_tensors(picture)) for picture in pictures]
-        colours = torch.stack([view[0] for view in views]).as_subclass(Tensor).float() / 255
+        red, green, blue = (round(255 * value) for value in self.preprocess.mean)
+        scenes = [Scene.of(some[..., :3], ids=some[..., 3], fill=(red, green, blue)) for some in pictures]
+        views = drawn(scenes, self.policy, Frame(self.crop_px, self.crop_px, fits=False))
+        colours = torch.stack([view.image.as_subclass(Tensor) for view in views]).float() / 255
         mean, std = (torch.tensor(some).view(1, 3, 1, 1) for some in (self.preprocess.mean, self.preprocess.std))
-        ids = torch.stack([view[1] for view in views]).as_subclass(Tensor).long()
+        ids = torch.from_numpy(np.stack([view.ids for view in views])).long()
         return (colours - mean) / std, ids
-
-    def _change(self) -> v2.Transform:
-        around = [round(255 * value) for value in self.preprocess.mean]
-        size = self.preprocess.size_px
-        return v2.Compose(
-            [
-                v2.ScaleJitter((size, size), _SCALES, antialias=True),
-                v2.RandomCrop(
-                    (self.crop_px, self.crop_px),
-                    pad_if_needed=True,
-                    fill={tv_tensors.Image: around, tv_tensors.Mask: IGNORE},
-                ),
-                v2.RandomHorizontalFlip(),
-                v2.ColorJitter(_JITTER, _JITTER, _JITTER),
-            ]
-        )
-
-
-def _as_tensors(picture: Masked) -> tuple[tv_tensors.Image, tv_tensors.Mask]:
-    planes = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1)))
-    return tv_tensors.Image(planes[:3]), tv_tensors.Mask(planes[3])
 
 
 class MaskObjective(Objective):

@@ -30,6 +30,12 @@ class Orientation:
     upside_down: bool
     turn: bool
 
+    @property
+    def names(self) -> list[str]:
+        """Of the augmentations that do so."""
+        free = {"flip": self.mirror, "vertical-flip": self.upside_down, "turn": self.turn}
+        return [name for name, is_free in free.items() if is_free]
+
 
 def free_orientation(network: VisionBackbone, paths: Sequence[str], *, threads: int) -> Orientation:
     """Which of the changes a linear classifier on frozen features does not tell in other pictures.

@@ -17,8 +17,8 @@ import numpy as np
 
 from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies, PicturePolicy
 from fewtune.backbones.vision import VisionBackbone
-from fewtune.evaluate.scope import class_means, out_of_fold_similarity
 from fewtune.errors import RecipeError
+from fewtune.evaluate.scope import class_means, out_of_fold_similarity
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
 from fewtune.tune.cross_fit import cross_fit
@@ -29,8 +29,8 @@ from fewtune.tune.picture_store import PictureStore
 from fewtune.tune.picture_views import VIEWS_HELP, PictureViews, kept_count
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
-# What a frozen network's head learns from, and what `auto` tries beside it, each with its prior: mean and deviation of the
-# logarithm of the log loss over that without (benchmarks/README.md, "Augmentation of pictures").
+# What a frozen network's head learns from, and what `auto` tries beside it, each with its prior: mean and deviation of
+# the logarithm of its log loss over the preset's (benchmarks/README.md, "Augmentation of pictures").
 PRESET = "flip"
 BESIDE: tuple[tuple[str, float, float], ...] = ()
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.data.mask import IndexMask, mask_facts
 from fewtune.errors import MissingExtraError
@@ -34,6 +35,7 @@ from fewtune.runtime.scaled import Scaled
 from fewtune.runtime.segmentation import segment
 from fewtune.tune.batches import Shuffled
 from fewtune.tune.mask_store import Masked, MaskStore
+from fewtune.tune.orientation import free_orientation
 from fewtune.tune.picture_rung import usable_networks
 from fewtune.tune.tuned import attempts
 from fewtune.types import Dataset, FloatArray, Graph, IntArray, LeftOut, Resampling
@@ -65,6 +67,7 @@ _SLOWER = 0.3
 SETTINGS = {
     "size_px": "pixels of the longer side that pictures are scaled to",
     "crop_px": "side of the square that is cut out of them for each step",
+    "augment": PICTURE_AUGMENT_HELP,
     "batch_size": "such squares a step",
     "steps": "how many there are",
     "learning_rate": "the decoder's highest, after warming up",
@@ -83,6 +86,7 @@ class SegmentationPlan:
 
     size_px: int
     crop_px: int
+    augment: str
     batch_size: int
     steps: int
     learning_rate: float
@@ -105,10 +109,21 @@ class SegmentationCandidate(StructuredCandidate):
     tuned_stages: ClassVar[int | None] = None
     alone: ClassVar[float] = 0.1
 
-    def __init__(self, network: VisionBackbone, settings: Mapping[str, Any]) -> None:
-        """Tune `network`, with those of the hyper-parameters that `settings` fixes."""
+    def __init__(
+        self, network: VisionBackbone, settings: Mapping[str, Any], policies: PicturePolicies, augment: str | None
+    ) -> None:
+        """Tune a segmenter.
+
+        Args:
+            network: what it stands on.
+            settings: those of the hyper-parameters that are fixed.
+            policies: what augmentations there are.
+            augment: those that were asked for; None: the preset, with what makes no difference to these pictures.
+        """
         self._network = network
         self._settings = settings
+        self._policies = policies
+        self._augment = augment
         self.model = network.info.name
         self.name = f"{self.method}:{self.model}"
 
@@ -122,12 +137,13 @@ class SegmentationCandidate(StructuredCandidate):
         from fewtune.tune import loop
 
         del loop
+        augment = self._augment or self._preset(dataset, run)
         smaller = iter((1.0,) if {"size_px", "steps"} & set(self._settings) else _SIZES)
-        plan, once, step = self._timed(self._sized(dataset, next(smaller)), dataset, run)
+        plan, once, step = self._timed(self._sized(dataset, next(smaller), augment), dataset, run)
         for share in smaller:
             if self._affordable(seconds, once, step) >= _ENOUGH_STEPS:
                 break
-            plan, once, step = self._timed(self._sized(dataset, share), dataset, run)
+            plan, once, step = self._timed(self._sized(dataset, share, augment), dataset, run)
         affordable = self._affordable(seconds, once, step)
         if affordable < _FEWEST_STEPS and "steps" not in self._settings:
             raise TuningError(f"{seconds:.0f} s are too short: it needs {once + _FEWEST_STEPS * step:.0f} s")
@@ -138,7 +154,13 @@ class SegmentationCandidate(StructuredCandidate):
     def _affordable(seconds: float, once: float, step: float) -> int:
         return int((seconds * (1 - _RESERVE) - once) / step)
 
-    def _sized(self, dataset: Dataset, share: float) -> SegmentationPlan:
+    def _preset(self, dataset: Dataset, run: RunContext) -> str:
+        """What is right nearly everywhere, and top and bottom or the axes exchanged where pictures have no up."""
+        paths = [example.input for example in dataset]
+        free = [name for name in free_orientation(self._network, paths, threads=run.threads).names if name != "flip"]
+        return self._policies.preset(dataset.task, *free).full_name
+
+    def _sized(self, dataset: Dataset, share: float, augment: str) -> SegmentationPlan:
         """The hyper-parameters, at a share of the pictures' usual size; steps are not known yet."""
         given = self._settings
         size_px = int(given.get("size_px", _up(min(_LARGEST_PX, _usual_side(dataset)) * share)))
@@ -147,6 +169,7 @@ class SegmentationCandidate(StructuredCandidate):
         return SegmentationPlan(
             size_px=size_px,
             crop_px=_up(float(given.get("crop_px", 0.6 * size_px))),
+            augment=augment,
             batch_size=max(1, int(given.get("batch_size", 6))),
             steps=0,
             learning_rate=float(given.get("learning_rate", 1e-3)),
@@ -322,7 +345,7 @@ class SegmentationCandidate(StructuredCandidate):
             pictures,
             chosen,
             batches,
-            Views(plan.crop_px, self._scaled(plan)),
+            Views(plan.crop_px, self._scaled(plan), self._policies.named(plan.augment, SegmentationTuner.tasks[0])),
             cut=len(segmenter.stages) - plan.stages,
             alone=math.ceil(plan.alone * plan.steps),
             stages_rate=plan.stages_rate,
@@ -373,9 +396,10 @@ class SegmentationTuner(StructuredTuner):
     settings = SETTINGS
     candidate: ClassVar[type[SegmentationCandidate]]
 
-    def __init__(self, networks: Sequence[VisionBackbone]) -> None:
-        """Choose among these networks."""
+    def __init__(self, networks: Sequence[VisionBackbone], policies: PicturePolicies) -> None:
+        """Choose among these networks and augmentations."""
         self._networks = networks
+        self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[StructuredCandidate], list[LeftOut]]:
         """One rung an installed network; the others with the reason why not.
@@ -383,11 +407,12 @@ class SegmentationTuner(StructuredTuner):
         Raises:
             MissingExtraError: what learning from pictures needs is not installed.
         """
-        del dataset
+        asked = self._policies.asked(recipe, dataset.task)
+        augment = None if asked is None else asked.full_name
         usable, left_out = usable_networks(self.name, self._networks, recipe)
         if find_spec("segmentation_models_pytorch") is None:
             raise MissingExtraError("train", needed_for="Segmentation", where="--task")
-        return [self.candidate(network, recipe.settings) for network in usable], left_out
+        return [self.candidate(network, recipe.settings, self._policies, augment) for network in usable], left_out
 
 
 class SegmentationHeadTuner(SegmentationTuner):

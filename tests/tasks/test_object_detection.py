@@ -20,7 +20,7 @@ from fewtune.runtime.letterbox import letterbox_from_json
 from fewtune.tasks.object_detection import ObjectDetection
 from tests.pictures import coco_folder, needs_network, odd_pictures
 
-QUICK = {"steps": 24, "width_px": 96, "height_px": 64, "mirror": 1, "upside_down": 1, "turn": 0}
+QUICK = {"steps": 24, "width_px": 96, "height_px": 64, "augment": "crop,light,flip,vertical-flip"}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 torch = pytest.importorskip("torch")
@@ -14,41 +14,10 @@ pytest.importorskip("torchvision")
 
 from fewtune import catalog  # noqa: E402
 from fewtune.backbones.detector import Detector, grid, stage_shapes  # noqa: E402
-from fewtune.data.boxes import Boxes, areas  # noqa: E402
 from fewtune.runtime.letterbox import Letterbox, letterbox_from_json  # noqa: E402
 from fewtune.tune.box_assignment import Truth, assign, detection_loss  # noqa: E402
-from fewtune.tune.box_views import Variety, view  # noqa: E402
 from fewtune.tune.orientation import free_orientation  # noqa: E402
 from tests.pictures import draw, needs_network  # noqa: E402
-
-
-@settings(max_examples=100, deadline=None)
-@given(st.integers(0, 10_000), st.integers(20, 90), st.integers(20, 90))
-def test_boxes_go_along_with_their_picture(seed: int, width: int, height: int) -> None:
-    """A white square on black lies in every view where its box says."""
-    generator = np.random.default_rng(seed)
-    side = int(generator.integers(6, 15))
-    x, y = int(generator.integers(0, width - side + 1)), int(generator.integers(0, height - side + 1))
-    picture = np.zeros((height, width, 3), np.uint8)
-    picture[y : y + side, x : x + side] = 255
-    truth = Boxes(np.array([[x, y, x + side, y + side]], float), np.array([0]), np.array([False]))
-    variety = Variety(mirror=True, upside_down=True, turn=True, smallest=0.8, largest=2.0, light=0.0)
-    laid, moved = view(picture, truth, 96, 64, variety, generator)
-    assert laid.shape == (64, 96, 3)
-    # Brighter than the canvas; scaled up, an edge is a slope, and its middle is where the box ends.
-    bright = laid[..., 0] > 140
-    if not len(moved):
-        assert bright.sum() <= 2 * 96
-        return
-    left, top, right, bottom = moved.boxes_xyxy[0]
-    assert 0 <= left < right <= 96
-    assert 0 <= top < bottom <= 64
-    rows, columns = np.nonzero(bright)
-    if areas(moved.boxes_xyxy)[0] > 100:
-        assert abs(columns.min() - left) <= 2
-        assert abs(columns.max() + 1 - right) <= 2
-        assert abs(rows.min() - top) <= 2
-        assert abs(rows.max() + 1 - bottom) <= 2
 
 
 @given(st.integers(1, 3000), st.integers(1, 3000))

@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("lightning")
 
+from fewtune.augment.picture_policy import PicturePolicy
 from fewtune.interfaces import RunContext
 from fewtune.progress import SilentProgress
 from fewtune.tune.loop import DivergedError
@@ -32,7 +33,7 @@ def test_what_a_diverged_attempt_was_seen_to_answer_is_not_mixed_with_the_next(
 
     monkeypatch.setattr(PicturePartialCandidate, "_attempt", attempt)
     network: Any = SimpleNamespace(info=SimpleNamespace(name="tiny"))
-    candidate = PicturePartialCandidate(network, {})
+    candidate = PicturePartialCandidate(network, {}, PicturePolicy())
     run = RunContext(tmp_path)
     plan: Any = SimpleNamespace(learning_rate=1.0)
     some = np.arange(2)
