@@ -315,37 +315,77 @@ def advise(
 
 @app.command()
 def augment(
-    data: Annotated[str, typer.Argument(help="Texts, labelled or not.")],
-    out: Annotated[Path, typer.Option(help="Where the table goes: CSV, TSV or JSONL, by its ending.")],
+    data: Annotated[str, typer.Argument(help="Texts, labelled or not, or labelled pictures.")],
+    out: Annotated[
+        Path, typer.Option(help="Where it goes: CSV, TSV or JSONL, by its ending; of pictures, a folder that is made.")
+    ],
     names: Annotated[
-        str, typer.Option("--with", help="Augmentations, with commas between them.")
-    ] = "synonym,insertion,swap,deletion",
-    copies: Annotated[int, typer.Option(help="Views of each text, dealt out among the augmentations.")] = 4,
-    strength: Annotated[float, typer.Option(help="Share of a text's words that is changed.")] = 0.1,
+        str | None,
+        typer.Option(
+            "--with",
+            help="Augmentations, with commas between them. "
+            "[default: synonym,insertion,swap,deletion; of pictures, the task's preset]",
+        ),
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="What the pictures are for. [default: found from the data]")] = None,
+    copies: Annotated[int, typer.Option(help="Views of each text or picture.")] = 4,
+    strength: Annotated[
+        float | None,
+        typer.Option(help="Share of a text's words that is changed; of pictures: --with rotation:30. [default: 0.1]"),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
     text: TextColumn = None,
     label: LabelColumn = None,
     as_json: Json = False,
 ) -> None:
-    """Write the data with views of its texts beside them: the same said a little differently."""
+    """Write the data with views beside them: the same said, or seen, a little differently."""
     with _reporting(as_json) as console:
-        from fewtune import pipeline
-        from fewtune.bundle.write import write_atomically
-        from fewtune.data.write import table_form
-        from fewtune.terminal import TerminalProgress
+        from fewtune import catalog
 
-        form = table_form(out)
-        given = {"data": data, "text": text, "label": label, "augment": names, "seed": seed}
-        made = pipeline.augment(
-            _recipe(None, given, []), copies=copies, strength=strength, progress=TerminalProgress(console)
+        given = {"data": data, "task": task, "text": text, "label": label, "augment": names, "seed": seed}
+        if catalog.find_task(task or "auto", data).reads == "pictures":
+            _augment_pictures(_recipe(None, given, []), out, copies, strength, console, as_json)
+        else:
+            easy = {**given, "augment": names or "synonym,insertion,swap,deletion"}
+            _augment_texts(
+                _recipe(None, easy, []), out, copies, 0.1 if strength is None else strength, console, as_json
+            )
+
+
+def _augment_texts(recipe: Recipe, out: Path, copies: int, strength: float, console: Console, as_json: bool) -> None:
+    from fewtune import pipeline
+    from fewtune.bundle.write import write_atomically
+    from fewtune.data.write import table_form
+    from fewtune.terminal import TerminalProgress
+
+    form = table_form(out)
+    made = pipeline.augment(recipe, copies=copies, strength=strength, progress=TerminalProgress(console))
+    write_atomically(out, form(made.columns, made.rows).encode("utf-8", "surrogatepass"))
+    if as_json:
+        _print_json({"out": str(out), "rows": len(made.rows), "augmentations": made.counts})
+        return
+    for name, counts in made.counts.items():
+        console.print(f"{name}: {counts['views']} views, {counts['unchanged']} unchanged", highlight=False)
+    console.print(f"Wrote {len(made.rows)} rows to {out}", highlight=False, markup=False)
+
+
+def _augment_pictures(
+    recipe: Recipe, out: Path, copies: int, strength: float | None, console: Console, as_json: bool
+) -> None:
+    from fewtune import pipeline
+    from fewtune.errors import RecipeError
+    from fewtune.terminal import TerminalProgress
+
+    if strength is not None:
+        raise RecipeError(
+            "--strength is for texts.", where="command line", how="Write it after a name: --with rotation:30,light:0.3"
         )
-        write_atomically(out, form(made.columns, made.rows).encode("utf-8", "surrogatepass"))
-        if as_json:
-            _print_json({"out": str(out), "rows": len(made.rows), "augmentations": made.counts})
-            return
-        for name, counts in made.counts.items():
-            console.print(f"{name}: {counts['views']} views, {counts['unchanged']} unchanged", highlight=False)
-        console.print(f"Wrote {len(made.rows)} rows to {out}", highlight=False, markup=False)
+    made = pipeline.augment_pictures_into(recipe, out, copies=copies, progress=TerminalProgress(console))
+    if as_json:
+        _print_json({"out": str(out), **asdict(made)})
+        return
+    console.print(f"{made.views} views, {made.unchanged} unchanged", highlight=False)
+    console.print(f"Wrote {made.pictures} pictures and a contact sheet to {out}", highlight=False, markup=False)
 
 
 @app.command()

@@ -8,21 +8,41 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from fewtune import catalog
 from fewtune.advise import advise as advise_classes
-from fewtune.augment.policy import Policies
+from fewtune.augment.picture_folder import AugmentedPictures, Write, augment_pictures
+from fewtune.augment.picture_policy import PicturePolicies
+from fewtune.augment.policy import AUTO, Policies
 from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
 from fewtune.bundle.read import read_manifest
-from fewtune.bundle.write import check_free, output_errors, publish, write_atomically, write_bundle
+from fewtune.bundle.write import (
+    check_free,
+    check_replaceable,
+    output_errors,
+    publish,
+    replace_folder,
+    write_atomically,
+    write_bundle,
+)
 from fewtune.compress.path import Wishes, compress_bundle, run_context
 from fewtune.data.check import check_language
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
-from fewtune.errors import BundleError, DataError, InternalError, OutputError, RecipeError
+from fewtune.data.read.detection import boxes_form
+from fewtune.data.write_pictures import (
+    write_class_folders,
+    write_coco,
+    write_listing,
+    write_masks,
+    write_voc,
+    write_yolo,
+)
+from fewtune.errors import BundleError, DataError, InternalError, MissingExtraError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.label.suggest import SUGGEST_CACHE
@@ -167,6 +187,51 @@ def augment(
     policies = Policies(catalog.augmentations())
     policy = policies.named(recipe.augment.split(","), copies=copies, strength=strength, keep=labels, where="--with")
     return augment_table(table, columns, policy, RunContext(Path(), recipe.seed, progress=progress or SilentProgress()))
+
+
+def augment_pictures_into(
+    recipe: Recipe, out: Path, *, copies: int, progress: Progress | None = None
+) -> AugmentedPictures:
+    """A folder with the pictures, views of them and their labels in the format of the data, and a contact sheet.
+
+    Args:
+        recipe: the data, its task, the augmentations' names ("auto": the task's preset) and the seed.
+        out: the folder; it must not be there.
+        copies: views of each picture.
+        progress: where progress is shown.
+
+    Raises:
+        UserError: the data cannot be read, an augmentation is not known, or the place is taken.
+    """
+    if find_spec("torchvision") is None:
+        raise MissingExtraError("train", needed_for="Augmenting pictures", where="augment")
+    task = catalog.find_task(recipe.task, recipe.data)
+    policies = PicturePolicies(catalog.picture_augmentations())
+    preset = recipe.augment == AUTO
+    policy = policies.preset(task.name) if preset else policies.named(recipe.augment, task.name, where="--with")
+    check_replaceable(out, overwrite=False, is_ours=lambda _: False, kind="folder")
+    dataset = task.read(recipe.data, recipe, "fit")
+    work = out.with_name(f"{out.name}.work")
+    with output_errors(work):
+        shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        run = RunContext(Path(), recipe.seed, progress=progress or SilentProgress())
+        try:
+            made = augment_pictures(dataset, policy, copies, work, _picture_writer(task, recipe.data, dataset), run)
+            replace_folder(work, out)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    return made
+
+
+def _picture_writer(task: Task, data: str, dataset: Dataset) -> Write:
+    """What writes pictures in the format that the data are in."""
+    if task.name == "segmentation":
+        return lambda folder, pictures: write_masks(folder, pictures, dataset.labels)
+    if task.name == "object-detection":
+        write = {"coco": write_coco, "voc": write_voc, "yolo": write_yolo}[boxes_form(data)]
+        return lambda folder, pictures: write(folder, pictures, dataset.labels)
+    return write_listing if Path(data).is_file() else write_class_folders
 
 
 def compress(

@@ -19,6 +19,7 @@ from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
+from fewtune.tasks.translation import Translation
 from fewtune.tune import head, tfidf
 from fewtune.tune.augmented import AugmentedTexts
 from fewtune.tune.head import HeadCandidate
@@ -163,7 +164,7 @@ def test_with_views_the_same_rung_is_offered_beside_the_plain_one() -> None:
 
 def test_methods_that_learn_from_no_views_say_so() -> None:
     task = TextClassification()
-    with pytest.raises(RecipeError, match="does not learn from views"):
+    with pytest.raises(RecipeError, match="learns from no views"):
         catalog.find_tuners(Recipe(method="contrastive", augment="swap"), task)
     with pytest.raises(RecipeError, match="swop") as caught:
         catalog.find_tuners(Recipe(augment="swop"), task)
@@ -171,13 +172,16 @@ def test_methods_that_learn_from_no_views_say_so() -> None:
     assert catalog.find_tuners(Recipe(augment="swap"), task)
 
 
-def test_pictures_have_no_augmentations_by_name() -> None:
+def test_pictures_have_augmentations_of_their_own() -> None:
     task = ImageClassification()
     for augment in ("synonym", "mirror"):
         with pytest.raises(RecipeError, match="pictures") as caught:
             catalog.find_tuners(Recipe(augment=augment), task)
-        assert caught.value.how == "Leave --augment out."
-    assert catalog.find_tuners(Recipe(augment="none"), task)
+        assert "flip" in caught.value.how
+    for augment in ("none", "flip,rotation:20"):
+        assert catalog.find_tuners(Recipe(augment=augment), task)
+    with pytest.raises(RecipeError, match="nothing that learns from views"):
+        catalog.find_methods(Recipe(augment="swap"), Translation())
 
 
 def test_rare_terms_are_counted_in_examples(tmp_path: Path) -> None:

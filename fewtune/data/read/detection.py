@@ -47,6 +47,16 @@ def _folder_holds(folder: Path) -> bool:
     return bool(_coco_files(folder)) or bool(voc_files(folder)) or yolo_folders(folder, (*_TRAIN, *_TEST)) is not None
 
 
+def boxes_form(source: str | Path) -> str:
+    """Of which format pictures with boxes are: "coco", "voc" or "yolo"; `holds_boxes` is true of them."""
+    path = Path(source).expanduser()
+    if path.suffix.lower() == ".zip":
+        path = unpack(path)
+    if path.is_file() or _coco_files(path):
+        return "coco"
+    return "voc" if voc_files(path) else "yolo"
+
+
 def read_boxes(source: Any, *, for_test: bool) -> Given:
     """Read pictures with boxes.
 
