@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageDraw
 
-from fewtune.augment.picture_policy import Frame, PicturePolicy
+from fewtune.augment.picture_policy import Frame, PicturePolicy, one_thread
 from fewtune.augment.policy import MOST_COPIES
 from fewtune.data.boxes import Boxes
 from fewtune.data.mask import overlay, palette, read_mask
@@ -94,7 +94,8 @@ def _views(
     import torch
 
     scene = _scene(example, dataset.task)
-    frame = Frame(*scene.size)
+    # A view for a class is as in training: never of less than the canvas.
+    frame = Frame(*scene.size, farther=dataset.task != "image-classification")
 
     def labelled(some: Any, number: int) -> LabelledPicture:
         target = example.target
@@ -105,7 +106,7 @@ def _views(
         return LabelledPicture(f"{name}-{number}" if number else name, some.picture, target, example.group or name)
 
     found = {scene.picture.tobytes(): labelled(scene, 0)}
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
 
         def other() -> Any:

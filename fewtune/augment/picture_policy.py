@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -204,3 +205,16 @@ class PicturePolicies:
             raise RecipeError(
                 f"{written!r} has no number after the colon.", where=where, how=f"For example: {name}:0.5"
             ) from None
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Pictures of this size are changed faster by one thread than by several that wait for each other."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)

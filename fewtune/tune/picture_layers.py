@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from fewtune.augment.picture_policy import PicturePolicy
+from fewtune.augment.picture_policy import PicturePolicy, one_thread
 from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
 from fewtune.runtime.preprocess import Preprocess
 from fewtune.tune.batches import Numbered
 from fewtune.tune.linear_head import LinearHead
 from fewtune.tune.loop import Objective
-from fewtune.tune.picture_views import PLAIN, changed, one_thread
+from fewtune.tune.picture_views import PLAIN, changed
 from fewtune.types import FloatArray, IntArray
 
 # Pictures that go through the stages at once where nothing is learnt.

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewtune.augment.picture_policy import Frame, PicturePolicy
+from fewtune.augment.picture_policy import Frame, PicturePolicy, one_thread
 
 if TYPE_CHECKING:
     from fewtune.augment.scene import Scene
@@ -81,16 +80,3 @@ def drawn(
     """A view of each scene, drawn from torch's generator."""
     with one_thread():
         return [policy.view(scene, frame, other) for scene in scenes]
-
-
-@contextmanager
-def one_thread() -> Iterator[None]:
-    """Pictures of this size are changed faster by one thread than by several that wait for each other."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
