@@ -104,10 +104,10 @@ def _line(rows: Sequence[dict[str, Any]], policy: str) -> str:
     accuracy = [100 * (row[policy]["accuracy"] - row["none"]["accuracy"]) for row in rows]
     loss = [100 * np.log(row[policy]["log_loss"] / row["none"]["log_loss"]) for row in rows]
     seconds = float(np.mean([row[policy]["seconds"] - row["none"]["seconds"] for row in rows]))
-    return f"{policy:34}{_mean(accuracy):>20}{_mean(loss):>20}{seconds:9.1f}"
+    return f"{policy:34}{paired_mean(accuracy):>20}{paired_mean(loss):>20}{seconds:9.1f}"
 
 
-def _mean(values: Sequence[float]) -> str:
+def paired_mean(values: Sequence[float]) -> str:
     """The mean, and a 95 % interval of Student's over the draws."""
     mean = float(np.mean(values))
     if len(values) < 2:

@@ -28,6 +28,7 @@ import curve
 import generation
 import label_errors
 import peers
+import picture_augmentation
 import pictures
 import resume
 import scale
@@ -46,6 +47,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "answers": answers.measurements,
     "advice": advice.measurements,
     "augmentation": augmentation.measurements,
+    "picture_augmentation": picture_augmentation.measurements,
     "views": views.measurements,
     "speed": speed.measurements,
     "suggest": suggest.measurements,
@@ -66,6 +68,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "answers": answers.table,
     "advice": advice.table,
     "augmentation": augmentation.table,
+    "picture_augmentation": picture_augmentation.table,
     "views": views.table,
     "speed": speed.table,
     "suggest": suggest.table,
