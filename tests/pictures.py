@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from fewtune.data.mask import IGNORE
 from fewtune.backbones.vision import EfficientNetLite0
 
+MASK_CLASSES = ("ground", "disc", "square")
 needs_network = pytest.mark.skipif(not EfficientNetLite0().info.installed, reason="needs the embedded network")
 
 
@@ -111,4 +113,20 @@ def coco_folder(folder: Path, count: int, *, start: int = 0, size: tuple[int, in
     categories = [{"id": 3, "name": "disc"}, {"id": 8, "name": "square"}, {"id": 9, "name": "unused"}]
     content = {"images": images, "annotations": annotations, "categories": categories}
     (folder / "boxes.json").write_text(json.dumps(content))
+    return folder
+
+
+def masked_folder(folder: Path, count: int, *, start: int = 0) -> Path:
+    """`images`, `masks` and `classes.txt`; each mask has a border that is passed over."""
+    for name in ("images", "masks"):
+        (folder / name).mkdir(parents=True)
+    (folder / "classes.txt").write_text("\n".join(MASK_CLASSES) + "\n")
+    for number in range(start, start + count):
+        picture, found = scene(number)
+        ids = np.zeros((picture.height, picture.width), np.uint8)
+        for kind, (left, top, right, bottom) in found:
+            ids[top:bottom, left:right] = MASK_CLASSES.index(kind)
+        ids[:2] = IGNORE
+        picture.save(folder / "images" / f"{number:03d}.png")
+        Image.fromarray(ids).save(folder / "masks" / f"{number:03d}.png")
     return folder

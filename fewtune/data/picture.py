@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 SUFFIXES = frozenset((".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".ppm", ".pgm", ".jfif"))
+# What Pillow may take a file for, whatever it is called: its other readers start programs or read other files.
+_FORMATS = ("JPEG", "PNG", "BMP", "GIF", "TIFF", "WEBP", "PPM")
 MAX_PIXELS = 100_000_000
 _MAX_BYTES = 200_000_000
 # Sides of the grey thumbnails that near-duplicates are told by, the second one in overlapping windows of 3 pixels:
@@ -76,6 +78,19 @@ class PictureFacts:
         return (self.height, self.width) if self.sideways else (self.width, self.height)
 
 
+@dataclass(frozen=True, slots=True)
+class PictureFile:
+    """A picture's file in memory: no name in it is ever opened.
+
+    Attributes:
+        content: of the file.
+        name: what messages call it.
+    """
+
+    content: bytes = field(repr=False)
+    name: str = "picture"
+
+
 def is_picture_name(name: str) -> bool:
     """Whether a file's ending is that of a picture."""
     return Path(name).suffix.lower() in SUFFIXES
@@ -85,7 +100,7 @@ def open_picture(source: Any, *, about_px: int = 0) -> Image:
     """An upright RGB picture.
 
     Args:
-        source: a path, or a picture that Pillow has opened.
+        source: a path, a `PictureFile`, or a picture that Pillow has opened.
         about_px: the size that is needed; a JPEG may then be decoded at a fraction of its own, but at twice this.
 
     Raises:
@@ -95,6 +110,8 @@ def open_picture(source: Any, *, about_px: int = 0) -> Image:
 
     if isinstance(source, Image.Image):
         return _as_rgb(source)
+    if isinstance(source, PictureFile):
+        return _decode(source.content, source.name, about_px)
     return _decode(picture_content(source), str(source), about_px)
 
 
@@ -194,7 +211,7 @@ def picture_header(content: bytes, where: str) -> Image:
         with warnings.catch_warnings():
             # Pillow warns from about 90 million pixels on; the limit here is below the one it stops at.
             warnings.simplefilter("ignore")
-            stored = Image.open(io.BytesIO(content))
+            stored = Image.open(io.BytesIO(content), formats=_FORMATS)
     except Image.DecompressionBombError:
         raise _too_large(where) from None
     except Exception as error:

@@ -12,6 +12,7 @@ from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.detector_graph import DetectorGraph, selection_from_json
 from fewtune.runtime.letterbox import letterbox_from_json
+from fewtune.runtime.picture_inputs import checked_pictures
 from fewtune.runtime.structured import StructuredRuntime
 
 SELECTION_FILE = "postprocess.json"
@@ -37,15 +38,7 @@ class ObjectDetectionRuntime(StructuredRuntime):
 
     def checked(self, inputs: Any) -> list[Any]:
         """The pictures as a list. Raises TypeError where it is one picture, or holds something else."""
-        from PIL import Image
-
-        if isinstance(inputs, str | Path | Image.Image):
-            raise TypeError("predict takes a list of pictures: write predict([picture])")
-        pictures = list(inputs)
-        for position, picture in enumerate(pictures):
-            if not isinstance(picture, str | Path | Image.Image):
-                raise TypeError(f"inputs[{position}] is a {type(picture).__name__}, not a path or a Pillow picture")
-        return pictures
+        return checked_pictures(inputs)
 
     def answers(self, inputs: Sequence[Any], *, step: Step | None = None) -> list[Detections]:
         """What is in each picture, surest first. Raises DataError where one cannot be read."""

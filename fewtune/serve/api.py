@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
@@ -15,7 +15,8 @@ from starlette.types import ASGIApp
 from fewtune.errors import FewtuneError
 from fewtune.serve import limits, schemas
 from fewtune.serve.batcher import Batcher
-from fewtune.serve.bundles import Shelf, Version
+from fewtune.serve.bundles import Shelf
+from fewtune.serve.documentation import add_schemas
 from fewtune.serve.error_answers import add_error_handlers
 from fewtune.serve.guard import Guard
 from fewtune.serve.metrics import CONTENT_TYPE, Metrics
@@ -73,16 +74,18 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
         dependencies=[Depends(HTTPBearer(auto_error=False))] if settings.token else [],
     )
     pages = page_files()
+    reads_pictures = any(kind.reads_pictures for kind in shelf.kinds)
     add_error_handlers(app, _WHAT_THERE_IS)
     _add_pages(app, pages)
     _add_state(app, batcher, metrics)
-    _add_models(app, shelf, batcher)
+    _add_models(app, shelf, batcher, settings.cors)
     guarded = Guard(
         app,
         token=settings.token,
         open_paths=frozenset(_NEED_NO_TOKEN | set(pages)),
         loopback_only=settings.is_loopback,
-        body_bytes=limits.BODY_BYTES,
+        body_bytes=limits.PICTURE_BODY_BYTES if reads_pictures else limits.BODY_BYTES,
+        all_bodies_bytes=limits.ALL_BODIES_BYTES,
         body_seconds=settings.deadline_seconds,
         check_room=batcher.check_room,
     )
@@ -127,17 +130,12 @@ def _add_state(app: FastAPI, batcher: Batcher, metrics: Metrics) -> None:
         return Response(metrics.text(), media_type=CONTENT_TYPE)
 
 
-def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher) -> None:
+def _add_models(app: FastAPI, shelf: Shelf, batcher: Batcher, origins: Sequence[str]) -> None:
     @app.get("/models", response_model=schemas.ModelList, responses=errors(401, 403))
     async def models() -> Any:
         """Everything that is served."""
         return {"models": [describe(bundle.version) for bundle in shelf.values()]}
 
-    async def the_only() -> Version:
-        return shelf.version(None)
-
-    async def named(name: str) -> Version:
-        return shelf.version(name)
-
-    for prefix, find in (("", the_only), ("/models/{name}", named)):
-        app.include_router(model_routes(find, batcher), prefix=prefix)
+    for prefix in ("", "/models/{name}"):
+        app.include_router(model_routes(shelf, batcher, prefix=prefix, origins=origins))
+    add_schemas(app, [model for kind in shelf.kinds for model in (kind.asks, kind.explains) if model is not None])

@@ -7,36 +7,25 @@ import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError, FewtuneError, RecipeError, UserError, nearest
-from fewtune.runtime import open_runtime
+from fewtune.runtime import Runtime, open_runtime
 from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
+from fewtune.runtime.structured import StructuredRuntime
+from fewtune.serve.kinds import KINDS, Kind
 from fewtune.serve.refusals import Refusal
 from fewtune.types import Answer, FloatArray
 
 _LOOK_EVERY_SECONDS = 1.0
-_TASK = "text-classification"
 
 # What tells that something in a folder has changed, without reading it.
 Stamp = tuple[tuple[str, int, int, int], ...]
-
-
-class Predictor(Protocol):
-    """What the service asks of a task's runtime; its inputs are what the task reads."""
-
-    def log_probs(self, inputs: Sequence[Any], /) -> FloatArray:
-        """(n, classes) log probabilities."""
-        ...
-
-    def log_probs_and_features(self, inputs: Sequence[Any], /) -> tuple[FloatArray, FloatArray | None]:
-        """Log probabilities, and (n, width) vectors; None where the model has none."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -47,23 +36,35 @@ class Version:
         name: what the bundle is called here.
         manifest: what it says of itself.
         digest: tells one version from another.
-        predictor: computes.
+        kind: how it is asked and how it answers.
+        runtime: computes.
         class_means: what tells inputs of another kind; None where the bundle cannot tell them.
     """
 
     name: str
     manifest: Manifest
     digest: str
-    predictor: Predictor
+    kind: Kind
+    runtime: Runtime
     class_means: FloatArray | None
 
     def probabilities(self, inputs: Sequence[Any]) -> list[list[float]]:
         """A row for every input, in the order of the manifest's labels."""
-        return np.exp(self.predictor.log_probs(inputs)).tolist()
+        return np.exp(self._classifier.log_probs(inputs)).tolist()
+
+    def structured(self, inputs: Sequence[Any]) -> list[Any]:
+        """The answer to every input of a bundle that does not sort into classes."""
+        assert isinstance(self.runtime, StructuredRuntime)
+        return self.runtime.answers(self.runtime.checked(inputs))
+
+    @property
+    def _classifier(self) -> ClassifierRuntime:
+        assert isinstance(self.runtime, ClassifierRuntime)
+        return self.runtime
 
     def probabilities_and_features(self, inputs: Sequence[Any]) -> list[tuple[list[float], FloatArray | None]]:
         """For every input the row of `probabilities`, and its vector where the model has any."""
-        log_probs, features = self.predictor.log_probs_and_features(inputs)
+        log_probs, features = self._classifier.log_probs_and_features(inputs)
         vectors = [None] * len(log_probs) if features is None else list(features)
         return list(zip(np.exp(log_probs).tolist(), vectors, strict=True))
 
@@ -96,7 +97,7 @@ class ServedBundle:
         """Open the bundle.
 
         Raises:
-            BundleError: there is none, a file of it is missing or altered, or it does not read texts.
+            BundleError: there is none, a file of it is missing or altered, or its task cannot be served.
         """
         self.name = folder.resolve().name.removesuffix(".fewtune")
         self._folder = folder
@@ -120,30 +121,36 @@ class ServedBundle:
         self._stamp = stamp
         if read_manifest(self._folder) == self.version.manifest:
             return False
-        version = self._open()
+        version = self._open(self.version.manifest.task)
         if _stamp(self._folder) != stamp:
             return False  # replaced while it was read: the next look finds the newer one
         self.version = version
         return True
 
-    def _open(self) -> Version:
+    def _open(self, task: str = "") -> Version:
+        """Open what is there; `task` is the one that it must be of, if any."""
         manifest = read_manifest(self._folder)
-        # A picture is named by its path: what a request sends must never be opened as a file of this machine.
-        if manifest.task != _TASK:
+        if manifest.task not in KINDS:
             raise BundleError(
-                f"Only bundles for {_TASK} can be served; this one is for {manifest.task}.",
+                f"Bundles for {manifest.task} cannot be served.",
                 where=str(self._folder),
                 how=f"Predict with it here: fewtune predict {self._folder} INPUTS",
             )
+        if task and manifest.task != task:
+            # What callers send would no longer fit, nor what the schema says.
+            raise BundleError(
+                f"The new version is for {manifest.task}, and what is served here for {task}.",
+                where=str(self._folder),
+                how="Serve it under a name of its own, or start the service again.",
+            )
         verify(self._folder, manifest)
-        predictor = open_runtime(self._folder, manifest, threads=self._threads)
-        assert isinstance(predictor, ClassifierRuntime)
+        runtime = open_runtime(self._folder, manifest, threads=self._threads)
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
         try:
             # Read now: by the time it is asked for, the folder may hold another version.
             means = read_class_means(self._folder, manifest)
-            version = Version(self.name, manifest, digest, predictor, means)
-            version.probabilities([""])  # the first computation is slow, and nobody should wait for it
+            version = Version(self.name, manifest, digest, KINDS[manifest.task], runtime, means)
+            version.kind.warm_up(version)
         except Exception as error:  # ONNX Runtime raises many kinds
             raise BundleError(
                 f"The bundle cannot be run here ({type(error).__name__}: {error}).",
@@ -191,6 +198,11 @@ class Shelf(Mapping[str, ServedBundle]):
 
     def __len__(self) -> int:
         return len(self._bundles)
+
+    @property
+    def kinds(self) -> list[Kind]:
+        """Of the bundles, each once."""
+        return list(dict.fromkeys(bundle.version.kind for bundle in self.values()))
 
     def version(self, name: str | None) -> Version:
         """The newest version of one bundle.

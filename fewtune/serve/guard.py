@@ -13,7 +13,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from fewtune.serve.refusals import Refusal
+from fewtune.serve.refusals import Refusal, overloaded
 
 SECURITY_HEADERS = {
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
@@ -39,6 +39,7 @@ class Guard:
         open_paths: frozenset[str],
         loopback_only: bool,
         body_bytes: int,
+        all_bodies_bytes: int,
         body_seconds: float,
         check_room: Callable[[], None],
         is_streamed: Callable[[str], bool] = lambda path: False,
@@ -52,6 +53,7 @@ class Guard:
             loopback_only: whether to refuse requests that name another host than this machine. A page of a stranger
                 whose name was made to mean 127.0.0.1 (DNS rebinding) sends its own name.
             body_bytes: a longer body is refused.
+            all_bodies_bytes: what all bodies together may take of the memory; one that would take more is refused.
             body_seconds: a body that takes longer to arrive is refused.
             check_room: raises a refusal where there is too much to do already.
             is_streamed: whether a path's body is handed on as it comes; the application bounds it then.
@@ -61,6 +63,8 @@ class Guard:
         self._open_paths = open_paths
         self._loopback_only = loopback_only
         self._body_bytes = body_bytes
+        self._all_bodies_bytes = all_bodies_bytes
+        self._held_bytes = 0
         self._body_seconds = body_seconds
         self._check_room = check_room
         self._is_streamed = is_streamed
@@ -71,18 +75,22 @@ class Guard:
             await self._app(scope, receive, send)
             return
         send = _with_security_headers(send)
+        body = bytearray()
         try:
             self._check(scope)
             if scope["method"] not in _BODILESS:
                 self._check_room()
             if scope["method"] not in _BODILESS and not self._is_streamed(scope["path"]):
-                receive = await self._whole_body(scope, receive)
+                await self._read(body, scope, receive)
+                receive = _replay(body, receive)
         except Refusal as refusal:
             await _send_refusal(send, refusal)
         except _Gone:
             pass
         else:
             await self._app(scope, receive, send)
+        finally:
+            self._held_bytes -= len(body)
 
     def _check(self, scope: Scope) -> None:
         if self._loopback_only and not all(map(_is_this_machine, _headers(scope, b"host") or [b""])):
@@ -103,20 +111,22 @@ class Guard:
                     headers={"WWW-Authenticate": "Bearer"},
                 )
 
-    async def _whole_body(self, scope: Scope, receive: Receive) -> Receive:
+    async def _read(self, body: bytearray, scope: Scope, receive: Receive) -> None:
+        """Read the whole body, which is counted as held from its first byte on."""
         declared = _headers(scope, b"content-length")
         if declared and int(declared[0]) > self._body_bytes:
             raise self._too_long()
-        body = bytearray()
         try:
             async with asyncio.timeout(self._body_seconds):
                 async for chunk in _chunks(receive):
                     body += chunk
+                    self._held_bytes += len(chunk)
                     if len(body) > self._body_bytes:
                         raise self._too_long()
+                    if self._held_bytes > self._all_bodies_bytes:
+                        raise overloaded(1)
         except TimeoutError:
             raise Refusal(408, "The body did not arrive in time.", where="body", how="Send it again.") from None
-        return _replay(bytes(body), receive)
 
     def _too_long(self) -> Refusal:
         return Refusal(
@@ -141,7 +151,7 @@ async def _chunks(receive: Receive) -> AsyncIterator[bytes]:
         more = message.get("more_body", False)
 
 
-def _replay(body: bytes, receive: Receive) -> Receive:
+def _replay(body: bytearray, receive: Receive) -> Receive:
     is_read = False
 
     async def replayed() -> Message:

@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from fewtune.serve import limits
 
 Text = Annotated[str, Field(max_length=limits.TEXT_CHARACTERS)]
+Texts = Annotated[list[Text], Field(max_length=limits.INPUTS, description="Texts, one answer each.")]
+Picture = Annotated[
+    str,
+    Field(
+        max_length=limits.PICTURE_BODY_BYTES,
+        description="A picture's file (JPEG, PNG, WebP, GIF, TIFF, BMP) in base 64; a data: URL is taken too.",
+        json_schema_extra={"contentEncoding": "base64"},
+    ),
+]
+Pictures = Annotated[list[Picture], Field(max_length=limits.PICTURES, description="Pictures, one answer each.")]
+# One pixel, black: what examples show.
+_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 
 
-class PredictRequest(BaseModel):
-    """What to predict."""
+def _body(example: dict[str, Any]) -> ConfigDict:
+    return ConfigDict(extra="forbid", json_schema_extra={"examples": [example]})
 
-    model_config = ConfigDict(
-        extra="forbid", json_schema_extra={"examples": [{"inputs": ["Where is my parcel?", "快递到哪里了"]}]}
-    )
 
-    inputs: Annotated[list[Text], Field(max_length=limits.INPUTS, description="Texts, one answer each.")]
+class _ClassesAsked(BaseModel):
+    """What can be asked of a bundle that sorts into classes."""
+
     probabilities: Annotated[
         bool, Field(strict=True, description="Whether to tell the probability of every label.")
     ] = False
@@ -36,6 +47,71 @@ class PredictRequest(BaseModel):
         float | None,
         Field(strict=True, gt=0, lt=1, description="How often the true label is to be among an answer's labels."),
     ] = None
+
+
+class ClassifyTexts(_ClassesAsked):
+    """Texts to be sorted into classes."""
+
+    model_config = _body({"inputs": ["Where is my parcel?", "快递到哪里了"]})
+
+    inputs: Texts
+
+
+class ClassifyPictures(_ClassesAsked):
+    """Pictures to be sorted into classes."""
+
+    model_config = _body({"inputs": [_PIXEL]})
+
+    inputs: Pictures
+
+
+class FindBoxes(BaseModel):
+    """Pictures in which things are to be found."""
+
+    model_config = _body({"inputs": [_PIXEL], "least_score": 0.3})
+
+    inputs: Pictures
+    least_score: Annotated[float, Field(strict=True, ge=0, le=1, description="Of a box that is told.")] = 0.0
+
+
+class MarkPixels(BaseModel):
+    """Pictures whose pixels are each to get a class."""
+
+    model_config = _body({"inputs": [_PIXEL], "masks": "rle"})
+
+    inputs: Pictures
+    masks: Annotated[
+        Literal["png", "rle"],
+        Field(description="The form of the masks: an index PNG in base 64, or COCO's run lengths of each class."),
+    ] = "png"
+
+
+class TranslateTexts(BaseModel):
+    """Texts to be translated."""
+
+    model_config = _body({"inputs": ["Open the file."]})
+
+    inputs: Texts
+
+
+class Message(BaseModel):
+    """A turn of a conversation."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    role: Literal["system", "user", "assistant"]
+    content: Text
+
+
+Conversation = Annotated[list[Message], Field(min_length=1, max_length=limits.MESSAGES)]
+
+
+class ReplyTo(BaseModel):
+    """Prompts, or conversations that end with the user's turn, to be replied to."""
+
+    model_config = _body({"inputs": ["Where is my parcel?", [{"role": "user", "content": "Hello"}]]})
+
+    inputs: Annotated[list[Text | Conversation], Field(max_length=limits.INPUTS)]
 
 
 class Prediction(BaseModel):
@@ -62,16 +138,78 @@ class PredictedAnswer(Prediction):
     ] = None
 
 
-class PredictResponse(BaseModel):
-    """Predictions, in the order of the inputs."""
+class Classes(BaseModel):
+    """Classes, in the order of the inputs."""
 
     predictions: list[PredictedAnswer]
 
 
-class ExplainRequest(BaseModel):
-    """What to explain."""
+class Box(BaseModel):
+    """Something that was found in a picture."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"input": "Where is my parcel?"}]})
+    category: str
+    bbox: Annotated[
+        list[float],
+        Field(min_length=4, max_length=4, description="Left, top, width and height in pixels of the upright picture."),
+    ]
+    score: Annotated[float, Field(ge=0, le=1)]
+
+
+class FoundBoxes(BaseModel):
+    """What was found in one picture, surest first."""
+
+    prediction: list[Box]
+
+
+class Boxes(BaseModel):
+    """What was found, in the order of the inputs."""
+
+    predictions: list[FoundBoxes]
+
+
+class Mask(BaseModel):
+    """A class for every pixel of the upright picture."""
+
+    width: int
+    height: int
+    pixels: Annotated[dict[str, int], Field(description="How many pixels each class has that is there.")]
+    png: Annotated[
+        str | None, Field(description="A PNG of class ids, counted from 0 by `labels` of /info, in base 64.")
+    ] = None
+    runs: Annotated[
+        dict[str, list[int]] | None,
+        Field(description="Of each class COCO's run lengths: down the columns, zeros first."),
+    ] = None
+
+
+class MarkedPixels(BaseModel):
+    """The mask of one picture."""
+
+    prediction: Mask
+
+
+class Masks(BaseModel):
+    """Masks, in the order of the inputs."""
+
+    predictions: list[MarkedPixels]
+
+
+class WrittenText(BaseModel):
+    """The text that one input got."""
+
+    prediction: str
+
+
+class WrittenTexts(BaseModel):
+    """Translations or replies, in the order of the inputs."""
+
+    predictions: list[WrittenText]
+
+
+class ExplainText(BaseModel):
+    """A text whose answer is to be explained."""
+
+    model_config = _body({"input": "Where is my parcel?"})
 
     input: Text
 
@@ -89,10 +227,30 @@ class Part(BaseModel):
     ]
 
 
-class ExplainResponse(Prediction):
+class ExplainedText(Prediction):
     """A prediction, and what each part of the text said for it."""
 
     parts: list[Part]
+
+
+class ExplainPicture(BaseModel):
+    """A picture whose answer is to be explained."""
+
+    model_config = _body({"input": _PIXEL})
+
+    input: Picture
+
+
+class ExplainedPicture(Prediction):
+    """A prediction, and what each patch of the picture said for it."""
+
+    weights: Annotated[
+        list[list[float]],
+        Field(
+            description="Rows of equal patches, from the upper left: the fall of the prediction's log-odds where the "
+            "patch is grey."
+        ),
+    ]
 
 
 class ModelInfo(BaseModel):

@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request, Response
 from starlette.types import ASGIApp
 
 from fewtune.errors import UserError
+from fewtune.serve import limits as serve_limits
 from fewtune.serve.error_answers import add_error_handlers, answer
 from fewtune.serve.guard import Guard
 from fewtune.serve.refusals import Refusal
@@ -64,6 +65,7 @@ def make_app(workspace: Workspace, settings: ServeSettings) -> ASGIApp:
         open_paths=frozenset(pages),
         loopback_only=settings.is_loopback,
         body_bytes=limits.BODY_BYTES,
+        all_bodies_bytes=serve_limits.ALL_BODIES_BYTES,
         body_seconds=settings.deadline_seconds,
         check_room=lambda: None,
         is_streamed=lambda path: path.endswith(_STREAMED),

@@ -36,6 +36,7 @@ def call(
         open_paths=frozenset(),
         loopback_only=False,
         body_bytes=10,
+        all_bodies_bytes=20,
         body_seconds=0.05,
         check_room=check_room,
     )

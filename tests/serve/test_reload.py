@@ -98,16 +98,26 @@ def test_no_request_is_dropped_by_a_new_version(served: Path, newer: Path, monke
     assert 'fewtune_reloads_total{model="tickets",outcome="taken up"} 1.0' in metrics
 
 
-def test_only_bundles_for_texts_are_served(served: Path) -> None:
+def test_a_task_that_is_not_known_is_not_served(served: Path) -> None:
     bundle = ServedBundle(served, threads=1)
     before = bundle.version
-    manifest = replace(read_manifest(served), task="image-classification")
+    manifest = replace(read_manifest(served), task="of-somebody")
     (served / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
-    with pytest.raises(fewtune.BundleError, match="image-classification") as caught:
+    with pytest.raises(fewtune.BundleError, match="of-somebody") as caught:
         ServedBundle(served, threads=1)
     assert caught.value.where == str(served)
     assert "fewtune predict" in caught.value.how
-    with pytest.raises(fewtune.BundleError, match="text-classification"):
+    with pytest.raises(fewtune.BundleError, match="of-somebody"):
+        bundle.refresh()
+    assert bundle.version is before
+
+
+def test_a_new_version_is_of_the_same_task(served: Path) -> None:
+    bundle = ServedBundle(served, threads=1)
+    before = bundle.version
+    manifest = replace(read_manifest(served), task="translation")
+    (served / "bundle.json").write_text(manifest.to_json(), encoding="utf-8")
+    with pytest.raises(fewtune.BundleError, match="for translation, and what is served here for text-classification"):
         bundle.refresh()
     assert bundle.version is before
 

@@ -21,26 +21,10 @@ from fewtune.evaluate.segmentation import confusion, count_masks, mask_metrics
 from fewtune.recipe import Recipe
 from fewtune.tasks.segmentation import Segmentation
 from fewtune.types import Finding
-from tests.pictures import coco_folder, needs_network, scene
+from tests.pictures import MASK_CLASSES as CLASSES
+from tests.pictures import coco_folder, masked_folder, needs_network, scene
 
 QUICK = {"steps": 4, "size_px": 96, "crop_px": 64, "batch_size": 2}
-CLASSES = ("ground", "disc", "square")
-
-
-def masked_folder(folder: Path, count: int, *, start: int = 0) -> Path:
-    """`images`, `masks` and `classes.txt`; each mask has a border that is passed over."""
-    for name in ("images", "masks"):
-        (folder / name).mkdir(parents=True)
-    (folder / "classes.txt").write_text("\n".join(CLASSES) + "\n")
-    for number in range(start, start + count):
-        picture, found = scene(number)
-        ids = np.zeros((picture.height, picture.width), np.uint8)
-        for kind, (left, top, right, bottom) in found:
-            ids[top:bottom, left:right] = CLASSES.index(kind)
-        ids[:2] = IGNORE
-        picture.save(folder / "images" / f"{number:03d}.png")
-        Image.fromarray(ids).save(folder / "masks" / f"{number:03d}.png")
-    return folder
 
 
 def codes(folder: Path) -> dict[str, Finding]:
