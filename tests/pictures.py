@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from fewtune.data.mask import IGNORE
 from fewtune.backbones.vision import EfficientNetLite0
+from fewtune.data.mask import IGNORE
 
 MASK_CLASSES = ("ground", "disc", "square")
 needs_network = pytest.mark.skipif(not EfficientNetLite0().info.installed, reason="needs the embedded network")

@@ -89,8 +89,7 @@ class _OfPictures(Kind):
 
     def sample(self) -> PictureFile:
         """A picture of one pixel."""
-        example = schemas.FindBoxes.model_config["json_schema_extra"]["examples"][0]  # type: ignore[index, call-overload]
-        return pictures.from_base64(example["inputs"][0], "sample")
+        return pictures.from_base64(schemas.PIXEL, "sample")
 
 
 def _file(given: str | bytes, name: str) -> PictureFile:

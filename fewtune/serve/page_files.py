@@ -5,14 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from importlib.resources import files
 
-_NAMES = {
-    "/": ("index.html", "text/html; charset=utf-8"),
-    "/docs": ("docs.html", "text/html; charset=utf-8"),
-    "/page.css": ("page.css", "text/css; charset=utf-8"),
-    "/page.js": ("page.js", "text/javascript; charset=utf-8"),
-    "/docs.js": ("docs.js", "text/javascript; charset=utf-8"),
-    "/icon.svg": ("icon.svg", "image/svg+xml"),
+_KINDS = {
+    "html": "text/html; charset=utf-8",
+    "css": "text/css; charset=utf-8",
+    "js": "text/javascript; charset=utf-8",
+    "svg": "image/svg+xml",
 }
+_PAGES = {"index.html": "/", "docs.html": "/docs"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +22,11 @@ class PageFile:
     media_type: str
 
 
-def page_files() -> dict[str, PageFile]:
-    """Path of the URL to file."""
-    folder = files("fewtune.serve") / "page"
-    return {path: PageFile((folder / name).read_bytes(), kind) for path, (name, kind) in _NAMES.items()}
+def page_files(package: str = "fewtune.serve") -> dict[str, PageFile]:
+    """Path of the URL to file, of the folder `page` of a package."""
+    found = {}
+    for entry in (files(package) / "page").iterdir():
+        kind = _KINDS.get(entry.name.rpartition(".")[2])
+        if kind:
+            found[_PAGES.get(entry.name, f"/{entry.name}")] = PageFile(entry.read_bytes(), kind)
+    return found

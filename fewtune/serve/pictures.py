@@ -6,6 +6,7 @@ import base64
 import binascii
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -37,7 +38,10 @@ def from_base64(text: str, where: str) -> PictureFile:
         return PictureFile(base64.b64decode(text, validate=True), where)
     except (binascii.Error, ValueError):
         raise Refusal(
-            422, "This is no base 64.", where=where, how="Send the picture's file in base 64, or as multipart/form-data."
+            422,
+            "This is no base 64.",
+            where=where,
+            how="Send the picture's file in base 64, or as multipart/form-data.",
         ) from None
 
 
@@ -86,8 +90,8 @@ def greyed(picture: Image, patches: int) -> Sequence[Image]:
     pixels = np.asarray(picture)
     rows, columns = (np.linspace(0, side, patches + 1).round().astype(int) for side in pixels.shape[:2])
     found = []
-    for top, bottom in zip(rows[:-1], rows[1:], strict=True):
-        for left, right in zip(columns[:-1], columns[1:], strict=True):
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
             without = pixels.copy()
             without[top:bottom, left:right] = _GREY
             found.append(Image.fromarray(without))

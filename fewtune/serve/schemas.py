@@ -20,7 +20,7 @@ Picture = Annotated[
 ]
 Pictures = Annotated[list[Picture], Field(max_length=limits.PICTURES, description="Pictures, one answer each.")]
 # One pixel, black: what examples show.
-_PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR42mNgAAAAAgAB5Sfe/AAAAABJRU5ErkJggg=="
 
 
 def _body(example: dict[str, Any]) -> ConfigDict:
@@ -60,7 +60,7 @@ class ClassifyTexts(_ClassesAsked):
 class ClassifyPictures(_ClassesAsked):
     """Pictures to be sorted into classes."""
 
-    model_config = _body({"inputs": [_PIXEL]})
+    model_config = _body({"inputs": [PIXEL]})
 
     inputs: Pictures
 
@@ -68,7 +68,7 @@ class ClassifyPictures(_ClassesAsked):
 class FindBoxes(BaseModel):
     """Pictures in which things are to be found."""
 
-    model_config = _body({"inputs": [_PIXEL], "least_score": 0.3})
+    model_config = _body({"inputs": [PIXEL], "least_score": 0.3})
 
     inputs: Pictures
     least_score: Annotated[float, Field(strict=True, ge=0, le=1, description="Of a box that is told.")] = 0.0
@@ -77,7 +77,7 @@ class FindBoxes(BaseModel):
 class MarkPixels(BaseModel):
     """Pictures whose pixels are each to get a class."""
 
-    model_config = _body({"inputs": [_PIXEL], "masks": "rle"})
+    model_config = _body({"inputs": [PIXEL], "masks": "rle"})
 
     inputs: Pictures
     masks: Annotated[
@@ -236,7 +236,7 @@ class ExplainedText(Prediction):
 class ExplainPicture(BaseModel):
     """A picture whose answer is to be explained."""
 
-    model_config = _body({"input": _PIXEL})
+    model_config = _body({"input": PIXEL})
 
     input: Picture
 

@@ -11,10 +11,10 @@ from fewtune.errors import UserError
 from fewtune.serve import limits as serve_limits
 from fewtune.serve.error_answers import add_error_handlers, answer
 from fewtune.serve.guard import Guard
+from fewtune.serve.page_files import page_files
 from fewtune.serve.refusals import Refusal
 from fewtune.serve.settings import ServeSettings
 from fewtune.studio import limits, routes
-from fewtune.studio.page_files import page_files
 from fewtune.studio.plain import plain
 from fewtune.studio.projects import Workspace
 from fewtune.studio.refusals import disk_full
@@ -51,7 +51,7 @@ def make_app(workspace: Workspace, settings: ServeSettings) -> ASGIApp:
         routes.take_away_routes(workspace),
     ):
         app.include_router(router)
-    pages = page_files()
+    pages = page_files("fewtune.studio")
 
     async def page(request: Request) -> Response:
         file = pages[request.url.path]

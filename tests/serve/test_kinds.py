@@ -180,9 +180,17 @@ def test_bad_pictures_get_a_reason(bundles: Folders) -> None:
         (b"", "multipart/form-data", 400),
         (b"x", "multipart/form-data; boundary=a", 400),
         (b"--a\r\n", "multipart/form-data; boundary=a", 400),
-        (b'--a\r\nContent-Disposition: form-data; name="x"; filename="y"\r\n\r\nz', "multipart/form-data; boundary=a", 400),
+        (
+            b'--a\r\nContent-Disposition: form-data; name="x"; filename="y"\r\n\r\nz',
+            "multipart/form-data; boundary=a",
+            400,
+        ),
         (b"--a\r\n\r\n\r\n" * 300 + b"--a--\r\n", "multipart/form-data; boundary=a", 400),
-        (b'--a\r\nContent-Disposition: form-data; name="path"\r\n\r\n/\r\n--a--\r\n', "multipart/form-data; boundary=a", 422),
+        (
+            b'--a\r\nContent-Disposition: form-data; name="path"\r\n\r\n/\r\n--a--\r\n',
+            "multipart/form-data; boundary=a",
+            422,
+        ),
         (b"GIF89a", "image/gif", 415),
     ],
     ids=range(7),
@@ -194,7 +202,7 @@ def test_malformed_forms_get_a_reason(bundles: Folders, body: bytes, kind: str, 
 
 @needs_network
 def test_pages_of_strangers_send_no_forms(bundles: Folders) -> None:
-    form = {"files": {"inputs": ("a.png", file_of(draw("disc", 1)))}}
+    files = {"inputs": ("a.png", file_of(draw("disc", 1)))}
     with service(bundles("image-classification"), cors=("https://a.example",)) as client:
         for origin, status in (
             ("https://evil.example", 403),
@@ -202,11 +210,13 @@ def test_pages_of_strangers_send_no_forms(bundles: Folders) -> None:
             ("http://localhost", 200),
             ("https://a.example", 200),
         ):
-            assert client.post("/predict", headers={"Origin": origin}, **form).status_code == status, origin
+            assert client.post("/predict", headers={"Origin": origin}, files=files).status_code == status, origin
 
 
 @needs_network
-def test_what_a_request_names_is_never_opened(bundles: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_request_names_is_never_opened(
+    bundles: Folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Neither names of files nor texts reach what opens files."""
     (tmp_path / "secret.png").write_bytes(file_of(draw("disc", 1)))
     monkeypatch.chdir(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +16,13 @@ pytest.importorskip("playwright")
 from playwright.sync_api import sync_playwright
 
 import fewtune
-from tests.serve.conftest import running
+from tests.pictures import draw, needs_network, scene
+from tests.serve.conftest import Folders, running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium here")
+# Where somebody wants to look at them.
+PICTURES = os.environ.get("SERVE_PICTURES")
 HOSTILE = "<img src=x onerror=alert(1)> Where is my parcel? 快递"
 
 
@@ -68,7 +72,7 @@ def test_a_text_gets_its_answer_by_keyboard_alone(
     page.keyboard.press("Control+Enter")
     page.wait_for_selector("#result:not([hidden])")
     assert page.text_content("#words") == HOSTILE
-    assert page.locator("#bars li").count() == 5
+    assert page.locator(".bars li").count() == 5
     assert page.locator("#words img").count() == 0
     assert "%" in page.text_content("#answer")
     assert page.text_content("#status") == page.text_content("#answer")
@@ -106,3 +110,58 @@ def test_the_api_page_shows_every_route(browser: Any, url: str) -> None:
     for route in ("POST /predict", "POST /models/{name}/explain", "GET /metrics"):
         assert route in shown
     assert seen.complaints == []
+
+
+def look(page: Any, name: str) -> None:
+    assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    if PICTURES:
+        page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
+
+
+@needs_network
+def test_pictures_are_shown_with_what_was_found(browser: Any, bundles: Folders, tmp_path: Path) -> None:
+    draw("disc", 50, 160).save(tmp_path / "<img src=x onerror=alert(1)>.png".replace("/", ""))
+    (disc,) = tmp_path.glob("*.png")
+    seen_of = tmp_path / "scene.png"
+    scene(101)[0].resize((480, 320)).save(seen_of)
+    folders = [bundles(task) for task in ("image-classification", "object-detection", "segmentation", "translation")]
+    with running(*folders, cwd=tmp_path) as (_, address):
+        seen = Seen(browser, address, locale="en-US", viewport={"width": 800, "height": 900})
+        page = seen.page
+        page.wait_for_selector("#about p")
+        page.click("#go")
+        assert page.text_content("#error") == "Choose a picture first."
+        page.set_input_files("#picture", disc)
+        page.wait_for_selector("#result:not([hidden])")
+        assert page.text_content("#answer").startswith("disc")
+        assert page.locator("#details canvas").get_attribute("aria-label").startswith("Your picture. disc")
+        look(page, "classes")
+        page.select_option("#model", "boxes")
+        page.set_input_files("#picture", seen_of)
+        page.wait_for_selector("#details #least")
+        page.fill("#least", "5")
+        page.wait_for_selector("#found li")
+        at_five = page.locator("#found li").count()
+        page.fill("#least", "100")
+        page.wait_for_function("document.querySelectorAll('#found li').length === 0")
+        assert at_five > 0
+        page.fill("#least", "20")
+        look(page, "boxes")
+        page.select_option("#model", "masks")
+        transfer = page.evaluate_handle(
+            "async () => { const made = new DataTransfer(); const canvas = new OffscreenCanvas(60, 40);"
+            " canvas.getContext('2d').fillRect(0, 0, 30, 40);"
+            " made.items.add(new File([await canvas.convertToBlob()], 'a.png')); return made; }"
+        )
+        page.dispatch_event("#picture-row", "drop", {"dataTransfer": transfer})
+        page.wait_for_selector("#found input")
+        page.locator("#found input").first.uncheck()
+        look(page, "masks")
+        page.click("#language")
+        page.wait_for_selector("#answer:has-text('各像素的类别')")
+        page.select_option("#model", "manual")
+        page.fill("#text", "the cat sees the dog")
+        page.press("#text", "Control+Enter")
+        page.wait_for_selector("#details .written")
+        look(page, "translation")
+        assert seen.complaints == []

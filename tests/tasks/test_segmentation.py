@@ -22,7 +22,7 @@ from fewtune.recipe import Recipe
 from fewtune.tasks.segmentation import Segmentation
 from fewtune.types import Finding
 from tests.pictures import MASK_CLASSES as CLASSES
-from tests.pictures import coco_folder, masked_folder, needs_network, scene
+from tests.pictures import coco_folder, masked_folder, needs_network
 
 QUICK = {"steps": 4, "size_px": 96, "crop_px": 64, "batch_size": 2}
 

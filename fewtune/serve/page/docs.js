@@ -45,21 +45,26 @@ function route(path, method, operation, schemas) {
   const made = element("details", "", element("summary", "", element("code", `${method.toUpperCase()} ${path}`)));
   made.firstChild.append(` ${operation.description || operation.summary || ""}`);
   const body = contentOf(operation.requestBody);
-  const lines = [`curl ${location.origin}${path}`];
-  if (operation.security) lines.push("-H 'Authorization: Bearer TOKEN'");
-  if (body) {
-    const example = (schemas[nameOf(body)].examples || [{}])[0];
-    lines.push("-H 'Content-Type: application/json'", `-d '${JSON.stringify(example)}'`);
+  const start = [`curl ${location.origin}${path}`];
+  if (operation.security) start.push("-H 'Authorization: Bearer TOKEN'");
+  if (!body) made.append(command(start));
+  for (const fits of body?.anyOf ?? (body ? [body] : [])) {
+    const example = (schemas[nameOf(fits)].examples || [{}])[0];
+    made.append(command([...start, "-H 'Content-Type: application/json'", `-d '${JSON.stringify(example)}'`]));
   }
-  const pre = element("pre", lines.join(" \\\n  "));
-  pre.tabIndex = 0;
-  made.append(pre);
+  if (operation.requestBody?.content["multipart/form-data"]) made.append(command([...start, "-F inputs=@picture.jpg"]));
   const answers = Object.entries(operation.responses).map(([status, answer]) => [
     status, typeOf(contentOf(answer)), answer.description,
   ]);
-  if (body) answers.unshift(["body", nameOf(body), ""]);
+  if (body) answers.unshift(["body", typeOf(body), ""]);
   made.append(table(answers));
   return made;
+}
+
+function command(lines) {
+  const pre = element("pre", lines.join(" \\\n  "));
+  pre.tabIndex = 0;
+  return pre;
 }
 
 function schemaCard(name, schema) {
