@@ -49,7 +49,7 @@ def set_threshold(probabilities: tuple[float, ...], coverage: float) -> float:
     """
     n = len(probabilities)
     # The share that may be missed, made smaller by one example: the new one is one of n + 1.
-    missed = math.floor((n + 1) * (1 - coverage) + 1e-9)
+    missed = min(n, math.floor((n + 1) * (1 - coverage) + 1e-9))
     return probabilities[missed - 1] if missed >= 1 else 0.0
 
 

@@ -13,7 +13,7 @@ import pytest
 pytest.importorskip("fastapi")
 pytest.importorskip("playwright")
 
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
 import fewtune
 from tests.pictures import draw, needs_network, scene
@@ -143,7 +143,7 @@ def test_pictures_are_shown_with_what_was_found(browser: Any, bundles: Folders, 
         page.wait_for_selector("#found li")
         at_five = page.locator("#found li").count()
         page.fill("#least", "100")
-        page.wait_for_function("document.querySelectorAll('#found li').length === 0")
+        expect(page.locator("#found li")).to_have_count(0)
         assert at_five > 0
         page.fill("#least", "20")
         look(page, "boxes")
