@@ -36,6 +36,11 @@ def test_too_few_examples_promise_nothing_less_than_all_labels() -> None:
     assert label_sets(np.exp(log_probs), threshold).all()
 
 
+def test_a_coverage_next_to_nothing_is_kept_too() -> None:
+    assert set_threshold((0.2, 0.9), 1e-12) == 0.9
+    assert set_threshold((), 1e-12) == 0.0
+
+
 def test_the_likeliest_label_is_always_there() -> None:
     probs = np.array([[0.4, 0.35, 0.25]])
     assert label_sets(probs, 0.9).tolist() == [[True, False, False]]
