@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 # What a request may take beyond its deadline before a stop breaks it off.
 _GRACE_SECONDS = 5
-# How long the computing thread may hold the interpreter while the one that answers waits for it: Python's usual 5 ms, several
-# times for each request, would make even a refusal slow.
+# How long the computing thread may hold the interpreter while the one that answers waits for it: Python's usual 5 ms,
+# several times for each request, would make even a refusal slow.
 _SWITCH_SECONDS = 0.0005
 
 

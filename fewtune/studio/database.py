@@ -33,7 +33,8 @@ CREATE TABLE IF NOT EXISTS examples (
     version INTEGER NOT NULL DEFAULT 1,
     rank INTEGER NOT NULL DEFAULT {LAST_RANK},
     prediction TEXT,
-    confidence REAL
+    confidence REAL,
+    shapes TEXT
 );
 CREATE INDEX IF NOT EXISTS waiting ON examples (rank, id) WHERE label IS NULL AND deleted = 0 AND skipped = 0;
 CREATE INDEX IF NOT EXISTS kept ON examples (deleted, label, skipped, id);
@@ -57,6 +58,10 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._connection.executescript(_SCHEMA)
+            # Projects from before there were shapes.
+            columns = {row["name"] for row in self._connection.execute("PRAGMA table_info (examples)")}
+            if "shapes" not in columns:
+                self._connection.execute("ALTER TABLE examples ADD COLUMN shapes TEXT")
 
     def close(self) -> None:
         """Close the file."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from fewtune.studio import limits
 from fewtune.studio.database import LAST_RANK, Database, Row
-from fewtune.studio.labels import add_label
-from fewtune.studio.refusals import StudioRefusal, changed_elsewhere, no_example
+from fewtune.studio.labels import add_label, check_known, note_drawn
+from fewtune.studio.refusals import changed_elsewhere, no_example
+from fewtune.studio.shapes import DRAWN, Shape, labels_in, shapes_of, stored
 
-_SHOWN = "id, input, name, label, skipped, deleted, version, prediction, confidence"
+_SHOWN = "id, input, name, label, shapes, skipped, deleted, version, prediction, confidence"
 _FILTERS = {
     "all": "deleted = 0",
     "labelled": "deleted = 0 AND label IS NOT NULL",
@@ -31,11 +33,13 @@ class NewExample:
         input: the text, or the name of a stored picture.
         label: None: not labelled.
         name: what the picture's file was called; empty for texts.
+        shapes: what is drawn on the picture; None: nothing was yet.
     """
 
     input: str
     label: str | None = None
     name: str = ""
+    shapes: Sequence[Shape] | None = None
 
 
 def clean(text: str) -> str:
@@ -49,12 +53,18 @@ def add_examples(database: Database, new: Iterable[NewExample], batch: int = 0) 
     with database.writing() as connection:
         known: set[str] = {row["name"] for row in connection.execute("SELECT name FROM labels")}
         for some in new:
-            if some.label is not None and some.label not in known:
-                add_label(connection, some.label)
-                known.add(some.label)
+            label = some.label if some.shapes is None else DRAWN
+            wanted = labels_in(some.shapes or ()) if some.label is None else {some.label}
+            for needed in sorted(wanted):
+                if needed not in known:
+                    add_label(connection, needed)
+                    known.add(needed)
+            if label == DRAWN:
+                note_drawn(connection)
+            shapes = None if some.shapes is None else stored(some.shapes)
             cursor = connection.execute(
-                "INSERT INTO examples (input, name, label, batch) VALUES (?, ?, ?, ?)",
-                (some.input, some.name, some.label, batch),
+                "INSERT INTO examples (input, name, label, shapes, batch) VALUES (?, ?, ?, ?, ?)",
+                (some.input, some.name, label, shapes, batch),
             )
             found.append(int(cursor.lastrowid or 0))
     return found
@@ -80,7 +90,12 @@ def example(database: Database, number: int) -> dict[str, Any]:
     row = database.row(f"SELECT {_SHOWN} FROM examples WHERE id = ?", (number,))
     if row is None:
         raise no_example()
-    return dict(row)
+    return _shown(row)
+
+
+def _shown(row: Row) -> dict[str, Any]:
+    found = dict(row)
+    return {**found, "shapes": None if found["shapes"] is None else shapes_of(found["shapes"])}
 
 
 def change_example(database: Database, number: int, version: int, wanted: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +105,7 @@ def change_example(database: Database, number: int, version: int, wanted: Mappin
         database: of the project.
         number: of the example.
         version: that was seen.
-        wanted: new values of label, skipped, deleted.
+        wanted: new values of label, shapes, skipped, deleted.
 
     Returns:
         The example as it is now, on the disk.
@@ -104,16 +119,26 @@ def change_example(database: Database, number: int, version: int, wanted: Mappin
             raise no_example()
         if row["version"] != version:
             raise changed_elsewhere()
-        label = wanted.get("label")
-        if label is not None and not connection.execute("SELECT 1 FROM labels WHERE name = ?", (label,)).fetchone():
-            raise StudioRefusal(422, "no-label", "There is no such label.", how="Add the label first.")
-        columns = [name for name in ("label", "skipped", "deleted") if name in wanted]
+        if "shapes" in wanted:
+            wanted = {**wanted, **_drawn(connection, wanted["shapes"])}
+        elif wanted.get("label") is not None:
+            check_known(connection, [wanted["label"]])
+        columns = [name for name in ("label", "shapes", "skipped", "deleted") if name in wanted]
         changes = ", ".join(f"{name} = ?" for name in columns)
         connection.execute(
             f"UPDATE examples SET {changes}, version = version + 1 WHERE id = ?",
             (*(wanted[name] for name in columns), number),
         )
     return example(database, number)
+
+
+def _drawn(connection: sqlite3.Connection, shapes: Sequence[Shape] | None) -> dict[str, Any]:
+    """The columns of a picture on which these shapes are drawn."""
+    if shapes is None:
+        return {"label": None, "shapes": None}
+    check_known(connection, sorted(labels_in(shapes)))
+    note_drawn(connection)
+    return {"label": DRAWN, "shapes": stored(shapes)}
 
 
 def list_examples(database: Database, *, show: str, label: str, search: str, offset: int, limit: int) -> dict[str, Any]:
@@ -150,7 +175,7 @@ def list_examples(database: Database, *, show: str, label: str, search: str, off
 
 
 def _listed(row: Row) -> dict[str, Any]:
-    found = dict(row)
+    found = _shown(row)
     is_cut = len(found["input"]) > limits.LISTED_CHARACTERS
     return {**found, "input": found["input"][: limits.LISTED_CHARACTERS], "is_cut": is_cut}
 
@@ -161,7 +186,7 @@ def waiting(database: Database, limit: int) -> list[dict[str, Any]]:
         f"SELECT {_SHOWN} FROM examples WHERE label IS NULL AND deleted = 0 AND skipped = 0 ORDER BY rank, id LIMIT ?",
         (limit,),
     )
-    return [dict(row) for row in rows]
+    return [_shown(row) for row in rows]
 
 
 def unskip(database: Database) -> int:
@@ -187,7 +212,7 @@ def counts(database: Database) -> dict[str, int]:
 def labelled(database: Database) -> list[Row]:
     """All labelled examples, in the order of coming."""
     return database.rows(
-        "SELECT id, input, name, label FROM examples WHERE deleted = 0 AND label IS NOT NULL ORDER BY id"
+        "SELECT id, input, name, label, shapes FROM examples WHERE deleted = 0 AND label IS NOT NULL ORDER BY id"
     )
 
 
@@ -195,7 +220,8 @@ def every(database: Database) -> Iterator[Row]:
     """All examples in the order of coming, read in parts."""
     last = 0
     while rows := database.rows(
-        "SELECT id, input, name, label FROM examples WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?", (last, _CHUNK)
+        "SELECT id, input, name, label, shapes FROM examples WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+        (last, _CHUNK),
     ):
         yield from rows
         last = rows[-1]["id"]

@@ -44,7 +44,7 @@ def _check(project: Project) -> list[dict[str, Any]]:
     from fewtune import pipeline
 
     rows = labelled(project.database)
-    if not rows:
+    if not rows or project.kind.draws:
         return []
     pairs = [(project.kind.place(project.folder, row["input"]), row["label"]) for row in rows]
     try:

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import uuid
 import zipfile
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from fewtune.bundle.write import write_atomically
+from fewtune.data.boxes import Boxes
 from fewtune.data.columns import find_columns
 from fewtune.data.picture import facts, is_picture_name
 from fewtune.data.read import read_table
-from fewtune.data.read.pictures import LABEL, PATH, read_pictures
+from fewtune.data.read.boxes import to_dataset
+from fewtune.data.read.detection import holds_boxes, read_boxes
+from fewtune.data.read.pictures import LABEL, PATH, Pictures, read_pictures
 from fewtune.data.read.zip_file import unpack_into
 from fewtune.errors import DataError
 from fewtune.studio import limits
 from fewtune.studio.examples import NewExample, clean
 from fewtune.studio.refusals import StudioRefusal
+from fewtune.studio.shapes import Shape, coco, labels_in, shapes_of
 from fewtune.types import Table
 
 _TABLES = (".csv", ".tsv", ".xlsx", ".jsonl", ".txt")
+ANNOTATIONS = "annotations.json"
 _TOLD = 5
 
 
@@ -45,11 +52,13 @@ class Kind(ABC):
 
     Attributes:
         task: its name, as the library has it.
+        draws: whether labels are drawn on the examples.
         column: what training calls the column of the inputs.
         label_studio: the type of the inputs there.
     """
 
     task: ClassVar[str]
+    draws: ClassVar[bool] = False
     column: ClassVar[str]
     label_studio: ClassVar[str]
 
@@ -78,6 +87,19 @@ class Kind(ABC):
     @abstractmethod
     def exported(self, row: Mapping[str, Any]) -> str:
         """What a listing calls an example: its text, or its picture's path beside the listing."""
+
+    def write_data(self, project: Path, place: Path, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+        """Write what a training learns from: `place`, a listing with a line an example, or a folder of that name."""
+        del project, labels
+        content = "".join(
+            json.dumps({"id": row["id"], self.column: self.in_run(row["input"]), "label": row["label"]}) + "\n"
+            for row in rows
+        )
+        write_atomically(place.with_suffix(".jsonl"), content.encode())
+
+    def labels_used(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+        """The labels that examples have."""
+        return {row["label"] for row in rows}
 
 
 class TextKind(Kind):
@@ -209,6 +231,75 @@ class PictureKind(Kind):
         return f"pictures/{row['id']}-{name}"
 
 
+class BoxKind(PictureKind):
+    """Pictures with boxes around what is to be found."""
+
+    task = "object-detection"
+    draws = True
+
+    def read(self, path: Path, name: str, folder: Path, options: Mapping[str, str]) -> Read:
+        """A picture, a zip of pictures, or a zip with COCO, Pascal VOC or YOLO annotations."""
+        if Path(name).suffix.lower() != ".zip":
+            return super().read(path, name, folder, options)
+        _refuse_bomb(path, name)
+        unpacked = path.with_name(f"{path.name}.unpacked")
+        unpacked.mkdir()
+        try:
+            inner = unpack_into(path, unpacked)
+            if not holds_boxes(inner):
+                return self._without_labels(read_pictures(inner), folder)
+            given = read_boxes(inner, for_test=False, inside=unpacked)
+            dataset = to_dataset(given, self.task)
+            names = [picture.name for picture in given.pictures]
+            read = self._kept(
+                [(str(some.input), name, None) for some, name in zip(dataset, names, strict=True)], folder
+            )
+            shapes = {
+                clean(name): _shapes(some.target, dataset.labels) for some, name in zip(dataset, names, strict=True)
+            }
+            drawn = [replace(some, shapes=shapes[some.name]) for some in read.examples]
+            return Read(drawn, (*dataset.notes, *read.notes))
+        finally:
+            shutil.rmtree(unpacked, ignore_errors=True)
+
+    def _without_labels(self, pictures: Pictures, folder: Path) -> Read:
+        found = zip(pictures.paths, pictures.table.column(PATH), strict=True)
+        return self._kept([(place, given, None) for place, given in found], folder)
+
+    def write_data(self, project: Path, place: Path, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
+        """A folder with the pictures, by links where there can be some, and COCO's JSON."""
+        (place / "images").mkdir(parents=True)
+        listed = []
+        for row in rows:
+            source = Path(self.place(project, row["input"]))
+            name = f"{row['id']}{source.suffix}"
+            _link(source, place / "images" / name)
+            listed.append((row["id"], name, facts(str(source)).upright_size, shapes_of(row["shapes"])))
+        write_atomically(place / ANNOTATIONS, json.dumps(coco(listed, labels), ensure_ascii=False).encode())
+
+    def labels_used(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+        """The labels of all shapes."""
+        return {label for row in rows for label in labels_in(shapes_of(row["shapes"]))}
+
+
+def _shapes(boxes: Boxes, labels: Sequence[str]) -> list[Shape]:
+    rows = zip(boxes.boxes_xyxy, boxes.labels, strict=True)
+    return [
+        {
+            "label": clean(labels[int(label)]).strip()[: limits.NAME_CHARACTERS],
+            "box": [round(float(edge), 2) for edge in box],
+        }
+        for box, label in rows
+    ]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
 def _store(path: Path, name: str, folder: Path) -> str:
     stored = f"{uuid.uuid4().hex}{Path(name).suffix.lower()}"
     target = folder / "pictures" / stored
@@ -236,7 +327,7 @@ def _refuse_bomb(path: Path, name: str) -> None:
         )
 
 
-KINDS: dict[str, Kind] = {kind.task: kind for kind in (TextKind(), PictureKind())}
+KINDS: dict[str, Kind] = {kind.task: kind for kind in (TextKind(), PictureKind(), BoxKind())}
 
 
 def listing(kind: Kind, rows: Iterator[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:

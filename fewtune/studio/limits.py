@@ -9,6 +9,8 @@ UPLOAD_PART_SECONDS = 60.0
 TEXT_CHARACTERS = 100_000
 NAME_CHARACTERS = 100
 LABELS = 1_000
+# On one picture.
+SHAPES = 1_000
 ROWS = 1_000_000
 PAGE_ROWS = 200
 # Of a text in a list of many; the whole text is there where one is labelled.

@@ -7,21 +7,28 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+import numpy as np
+
 from fewtune.bundle.read import read_manifest
+from fewtune.data.boxes import overlaps
 from fewtune.report.blocks import Paragraph
 from fewtune.report.data import Answer, ReportData, read_private
 from fewtune.report.facts import Report
 from fewtune.report.phrase import say
 from fewtune.report.sections.learning_curve import forecast_in_words
 from fewtune.report.sections.outcome import outcome
-from fewtune.report.wording import label_issue_reason, method_name, reason
+from fewtune.report.wording import label_issue_reason, method_name, metric_of, reason
 from fewtune.studio.examples import example
 from fewtune.studio.plain import in_both
 from fewtune.studio.projects import Project
 from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
+from fewtune.types import FloatArray
 
 _SHOWN_ERRORS = 50
+# Score from which a box is shown as found, and intersection over union from which two boxes are of the same thing.
+SURE = 0.3
+_SAME = 0.5
 _PRIVATE = ("out_of_fold.jsonl", "label_issues.jsonl")
 
 
@@ -40,6 +47,7 @@ def result(project: Project, run: Run) -> dict[str, Any]:
         "scores": manifest.scores,
         "rungs": [_rung(rung) for rung in manifest.rungs],
         "left_out": [{"name": some["name"], "why": in_both(reason(some["why"]))} for some in manifest.left_out],
+        "drawn_errors": _drawn_errors(project, run, report.data),
         "errors": _errors(project, run, report.errors),
         "error_count": len(report.errors),
         "suspects": _suspects(project, run, report.data),
@@ -94,6 +102,47 @@ def _errors(project: Project, run: Run, answers: Iterable[Answer]) -> list[dict[
     return found
 
 
+def _drawn_errors(project: Project, run: Run, data: ReportData) -> list[dict[str, Any]]:
+    """Pictures in which boxes were missed or found where there is nothing, those with the most of both first."""
+    if not project.kind.draws:
+        return []
+    told = []
+    for some in data.open_out_of_fold or ():
+        number = run.example_at(some.place)
+        if number is None or some.answer is None:
+            continue
+        found = [box for box in some.answer if box["score"] >= SURE]
+        missed, extra = _unmatched(some.target, found), _unmatched(found, some.target)
+        if missed or extra:
+            shapes = [_as_shape(box) for box in found]
+            told.append({"missed": missed, "extra": extra, "shapes": shapes, "number": number})
+    told.sort(key=lambda some: -(some["missed"] + some["extra"]))
+    return [{**some, "row": example(project.database, some["number"])} for some in told[:_SHOWN_ERRORS]]
+
+
+def _unmatched(boxes: list[dict[str, Any]], others: list[dict[str, Any]]) -> int:
+    """How many of the boxes have no like among the others: of the same class, each taken once."""
+    left, count = list(others), 0
+    for box in boxes:
+        ours = _corners(box)
+        same = [other for other in left if other["category"] == box["category"]]
+        shared = [float(overlaps(ours, _corners(other))[0, 0]) for other in same]
+        if shared and max(shared) >= _SAME:
+            left.remove(same[int(np.argmax(shared))])
+        else:
+            count += 1
+    return count
+
+
+def _corners(box: Mapping[str, Any]) -> FloatArray:
+    return np.array([_as_shape(box)["box"]], np.float64)
+
+
+def _as_shape(box: Mapping[str, Any]) -> dict[str, Any]:
+    left, top, width, height = box["bbox"]
+    return {"label": box["category"], "box": [left, top, left + width, top + height]}
+
+
 def _suspects(project: Project, run: Run, data: ReportData) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     for issue in (data.label_issues or ())[:_SHOWN_ERRORS]:
@@ -107,8 +156,14 @@ def _suspects(project: Project, run: Run, data: ReportData) -> list[dict[str, An
 def summary(run: Run) -> dict[str, Any]:
     """The newest model in a line."""
     facts = json.loads((run.bundle / "bundle.json").read_text(encoding="utf-8"))
-    accuracy = facts["scores"][facts["primary_metric"]]
-    words = say("{value} of 100 right", "每 100 个约对 {value} 个", value=f"{100 * (accuracy['value'] or 0):.0f}")
+    metric = facts["primary_metric"]
+    value = f"{100 * (facts['scores'][metric]['value'] or 0):.0f}"
+    if metric == "accuracy":
+        words = say("{value} of 100 right", "每 100 个约对 {value} 个", value=value)
+    else:
+        words = say(
+            "{metric}: {value} of 100", "{metric}：{value}（满分 100）", metric=metric_of(metric).name, value=value
+        )
     return {
         "number": run.number,
         "examples": facts["data"]["examples"],

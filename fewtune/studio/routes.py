@@ -12,13 +12,14 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
+from fewtune.data.picture import facts
 from fewtune.serve.routes import only_json
 from fewtune.studio import examples, findings, labels, limits, results, schemas, takeaway
 from fewtune.studio.examples import NewExample
 from fewtune.studio.findings import Checker
 from fewtune.studio.intake import received
 from fewtune.studio.projects import Project, Workspace
-from fewtune.studio.refusals import no_model
+from fewtune.studio.refusals import StudioRefusal, no_model
 from fewtune.studio.runs import Run, trained
 from fewtune.studio.thumbnails import thumbnail
 from fewtune.studio.training import Trainings
@@ -133,7 +134,10 @@ def example_routes(workspace: Workspace) -> APIRouter:
     def change(name: str, number: int, body: schemas.Change) -> Any:
         """The example as it is now, on the disk."""
         wanted = body.model_dump(include=body.model_fields_set - {"version"})
-        return examples.change_example(workspace.find(name).database, number, body.version, wanted)
+        project = workspace.find(name)
+        if ("shapes" if not project.kind.draws else "label") in wanted:
+            raise StudioRefusal(422, "other-input", "Examples of this project are labelled in another way.")
+        return examples.change_example(project.database, number, body.version, wanted)
 
     @router.post("/unskip", dependencies=_JSON)
     def unskip(name: str) -> Any:
@@ -145,7 +149,9 @@ def example_routes(workspace: Workspace) -> APIRouter:
         """A picture, made small, in a form that is certain to be a picture."""
         project = workspace.find(name)
         row = examples.example(project.database, number)
-        return Response(thumbnail(project.kind.place(project.folder, row["input"]), px), media_type="image/jpeg")
+        path = project.kind.place(project.folder, row["input"])
+        width, height = facts(path).upright_size
+        return Response(thumbnail(path, px), media_type="image/jpeg", headers={"x-picture-size": f"{width}x{height}"})
 
     return router
 
@@ -173,7 +179,7 @@ def _bring(project: Project, path: Path, file: str, options: dict[str, str]) -> 
     read = project.kind.read(path, examples.clean(file), project.folder, options)
     batch = examples.next_batch(project.database)
     added = examples.add_examples(project.database, read.examples, batch)
-    given = sum(some.label is not None for some in read.examples)
+    given = sum(some.label is not None or some.shapes is not None for some in read.examples)
     return {"batch": batch, "added": len(added), "labelled": given, "notes": read.notes}
 
 
@@ -294,6 +300,11 @@ def take_away_routes(workspace: Workspace) -> APIRouter:
     def table(name: str) -> Response:
         """Inputs and labels."""
         return _streamed(takeaway.csv_lines(workspace.find(name)), "text/csv; charset=utf-8")
+
+    @router.get("/coco.json")
+    def as_coco(name: str) -> Response:
+        """Boxes as COCO has them."""
+        return _streamed(iter([takeaway.coco_json(workspace.find(name))]), "application/json")
 
     @router.get("/label-studio.json")
     def label_studio(name: str) -> Response:

@@ -1,6 +1,7 @@
 """A training on the disk: what it learns from, what it is asked, how far it is, and what came out.
 
-runs/3/tickets.jsonl            the labelled examples as they were when it began, a line each
+runs/3/tickets.jsonl            the labelled examples as they were when it began, a line each; where they are drawn on,
+                                a folder tickets/ with COCO's JSON and the pictures
 runs/3/wish.json                the recipe's settings
 runs/3/state.json               how far it is
 runs/3/tickets.fewtune.work     the work in progress; what makes it go on after an interruption
@@ -10,9 +11,10 @@ runs/3/tickets.fewtune          the bundle
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -25,6 +27,7 @@ from fewtune.studio.database import Row
 from fewtune.studio.kinds import Kind
 
 _RUNS = "runs"
+_IMAGE = re.compile(r": image (\d+) ")
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Run:
 
     @property
     def data(self) -> Path:
-        """What it learns from."""
-        return self.folder / f"{self.project.name.removeprefix('p-')}.jsonl"
+        """What it learns from: a listing, or a folder."""
+        folder = self.folder / self.project.name.removeprefix("p-")
+        return folder if folder.is_dir() else folder.with_name(f"{folder.name}.jsonl")
 
     @property
     def bundle(self) -> Path:
         """Where the bundle is put when it is whole."""
-        return self.data.with_suffix(".fewtune")
+        return self.folder / f"{self.project.name.removeprefix('p-')}.fewtune"
 
     @property
     def is_trained(self) -> bool:
@@ -84,12 +88,15 @@ class Run:
 
     @cached_property
     def examples(self) -> list[int]:
-        """Of each line of the data, the number of the example."""
+        """Of each line of the listing, the number of the example."""
         with self.data.open(encoding="utf-8") as file:
             return [json.loads(line)["id"] for line in file]
 
     def example_at(self, place: str) -> int | None:
-        """The number of the example at a place that the bundle names, such as "tickets.jsonl:12"."""
+        """The number of the example at a place that the bundle names: "tickets.jsonl:12", "a.json: image 7 (7.png)"."""
+        of_image = _IMAGE.search(place)
+        if of_image:
+            return int(of_image[1])
         line = place.rpartition(":")[2]
         return self.examples[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(self.examples) else None
 
@@ -110,16 +117,13 @@ def trained(project: Path) -> Run | None:
     return next((run for run in runs_of(project) if run.is_trained), None)
 
 
-def begin(project: Path, kind: Kind, rows: list[Row], wish: dict[str, Any]) -> Run:
+def begin(project: Path, kind: Kind, rows: list[Row], labels: Sequence[str], wish: dict[str, Any]) -> Run:
     """Write down what is to be trained; unfinished trainings from before are given up."""
     before = runs_of(project)
     run = Run(project / _RUNS / str(before[0].number + 1 if before else 1))
     run.folder.mkdir(parents=True)
-    content = "".join(
-        json.dumps({"id": row["id"], kind.column: kind.in_run(row["input"]), "label": row["label"]}) + "\n"
-        for row in rows
-    )
-    write_atomically(run.data, content.encode())
+    place = run.folder / project.name.removeprefix("p-")
+    kind.write_data(project, place, [dict(row) for row in rows], labels)
     settings = {**wish, "task": kind.task, "text": "" if kind.column == "path" else "text", "label": "label"}
     write_atomically(run.folder / "wish.json", json.dumps(settings, ensure_ascii=False).encode())
     for old in before:

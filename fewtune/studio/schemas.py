@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from fewtune.studio import limits
 
@@ -32,11 +32,27 @@ class NewText(Body):
     label: Label | None = None
 
 
+class Shape(Body):
+    """A box in pixels of the upright picture: left, top, right, bottom."""
+
+    label: Label
+    box: Annotated[list[Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]], Field(min_length=4, max_length=4)]
+
+    @field_validator("box")
+    @classmethod
+    def _has_area(cls, box: list[float]) -> list[float]:
+        left, top, right, bottom = box
+        if left >= right or top >= bottom:
+            raise ValueError("the box has no area")
+        return box
+
+
 class Change(Body):
     """A change of one example, as it was seen at a version; what is not named stays."""
 
     version: Annotated[int, Field(ge=1, le=2**53)]
     label: Label | None = None
+    shapes: Annotated[list[Shape], Field(max_length=limits.SHAPES)] | None = None
     skipped: bool = False
     deleted: bool = False
 

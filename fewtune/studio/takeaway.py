@@ -14,10 +14,13 @@ from typing import Any
 
 from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import MANIFEST, PRIVATE
+from fewtune.data.picture import facts
 from fewtune.studio.examples import every
-from fewtune.studio.kinds import Kind, listing
+from fewtune.studio.kinds import ANNOTATIONS, listing
+from fewtune.studio.labels import label_counts
 from fewtune.studio.projects import Project
 from fewtune.studio.runs import Run
+from fewtune.studio.shapes import coco, label_studio, shapes_of
 
 _LISTING = "labels.csv"
 
@@ -45,10 +48,24 @@ def zip_pictures(project: Project, folder: Path) -> Path:
     """The pictures with a listing of paths and labels, as `fewtune fit` reads it."""
     path = folder / f"{uuid.uuid4().hex}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        archive.writestr(_LISTING, "".join(csv_lines(project)))
+        if project.kind.draws:
+            archive.writestr(ANNOTATIONS, coco_json(project))
+        else:
+            archive.writestr(_LISTING, "".join(csv_lines(project)))
         for row in every(project.database):
             archive.write(project.kind.place(project.folder, row["input"]), project.kind.exported(dict(row)))
     return path
+
+
+def coco_json(project: Project) -> str:
+    """The pictures on which was drawn, with their boxes, as COCO has them."""
+    names = [label["name"] for label in label_counts(project.database)]
+    listed = []
+    for row in every(project.database):
+        if row["shapes"] is not None:
+            size = facts(project.kind.place(project.folder, row["input"])).upright_size
+            listed.append((row["id"], project.kind.exported(dict(row)), size, shapes_of(row["shapes"])))
+    return json.dumps(coco(listed, names), ensure_ascii=False, indent=1) + "\n"
 
 
 def csv_lines(project: Project) -> Iterator[str]:
@@ -71,14 +88,18 @@ def label_studio_parts(project: Project) -> Iterator[str]:
     """Tasks as Label Studio imports them (https://labelstud.io/guide/tasks), a task at a time."""
     yield "["
     for position, row in enumerate(every(project.database)):
-        task = _label_studio_task(project.kind, dict(row))
+        task = _label_studio_task(project, dict(row))
         yield ("," if position else "") + "\n" + json.dumps(task, ensure_ascii=False)
     yield "\n]\n"
 
 
-def _label_studio_task(kind: Kind, row: dict[str, Any]) -> dict[str, Any]:
+def _label_studio_task(project: Project, row: dict[str, Any]) -> dict[str, Any]:
+    kind = project.kind
     task: dict[str, Any] = {"id": row["id"], "data": {kind.label_studio: kind.exported(row)}}
-    if row["label"] is not None:
+    if row["shapes"] is not None:
+        size = facts(kind.place(project.folder, row["input"])).upright_size
+        task["annotations"] = [{"result": label_studio(shapes_of(row["shapes"]), size)}]
+    elif row["label"] is not None:
         choice = {
             "from_name": "label",
             "to_name": kind.label_studio,

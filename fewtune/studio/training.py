@@ -38,7 +38,15 @@ class Trainings:
         with self._lock:
             self._check_free(project)
             rows = labelled(project.database)
-            if len(rows) < _FEWEST or len({row["label"] for row in rows}) < 2:
+            used = project.kind.labels_used([dict(row) for row in rows])
+            if project.kind.draws and (len(rows) < _FEWEST or not used):
+                raise StudioRefusal(
+                    422,
+                    "too-few-drawn",
+                    f"To train, draw boxes on at least {_FEWEST} pictures.",
+                    how="Twenty are a good start.",
+                )
+            if not project.kind.draws and (len(rows) < _FEWEST or len(used) < 2):
                 raise StudioRefusal(
                     422,
                     "too-few",
@@ -46,7 +54,7 @@ class Trainings:
                     how="Five of each are a good start; twenty are better.",
                 )
             wish = {"budget": f"{60 * minutes:g}s", "method": method}
-            self._spawn(project, begin(project.folder, project.kind, rows, wish))
+            self._spawn(project, begin(project.folder, project.kind, rows, sorted(used), wish))
 
     def resume(self, project: Project) -> None:
         """Go on with the training that was stopped or interrupted.

@@ -10,6 +10,7 @@ from fewtune.errors import DataError
 from fewtune.serve import limits as serve_limits
 from fewtune.serve.explain import occlusions, segments, weight
 from fewtune.studio.refusals import StudioRefusal
+from fewtune.studio.results import SURE
 from fewtune.studio.runs import Run
 
 if TYPE_CHECKING:
@@ -39,23 +40,38 @@ class OpenModel:
         return {**_answer(labels, whole), "parts": told}
 
     def picture(self, run: Run, path: Path) -> dict[str, Any]:
-        """Probabilities for a picture."""
+        """Probabilities for a picture, or the boxes that were found in it."""
         try:
+            model = self._opened(run)
+            if model.task == "object-detection":
+                (boxes,) = model.predict([path])
+                rows = zip(boxes.boxes_xyxy, boxes.labels, boxes.scores, strict=True)
+                return {
+                    "shapes": [
+                        {"label": model.labels[int(label)], "box": box.tolist(), "score": round(float(score), 4)}
+                        for box, label, score in rows
+                        if score >= SURE
+                    ]
+                }
             labels, rows = self._ask(run, [path], "image-classification")
         except DataError as error:
             raise StudioRefusal(422, "bad-picture", error.what, how="Try another picture, as JPEG or PNG.") from None
         return _answer(labels, rows[0])
 
     def _ask(self, run: Run, inputs: list[Any], task: str) -> tuple[tuple[str, ...], list[list[float]]]:
+        model = self._opened(run)
+        if model.task != task:
+            raise StudioRefusal(422, "other-input", "The model of this project reads something else.")
+        return model.labels, model.predict_proba(inputs).tolist()
+
+    def _opened(self, run: Run) -> Model:
         from fewtune.model import load
 
         with self._lock:
             if self._place != (run.project, run.number) or self._model is None:
                 self._model = load(run.bundle)
                 self._place = (run.project, run.number)
-            if self._model.task != task:
-                raise StudioRefusal(422, "other-input", "The model of this project reads something else.")
-            return self._model.labels, self._model.predict_proba(inputs).tolist()
+            return self._model
 
 
 def _answer(labels: tuple[str, ...], row: list[float]) -> dict[str, Any]:

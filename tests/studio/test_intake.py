@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
+from fewtune import pipeline
+from fewtune.recipe import Recipe
 from fewtune.studio import limits
 from tests.pictures import draw
 from tests.studio.conftest import FILE, PICTURES, Client, Desk
@@ -155,13 +157,11 @@ def test_too_large_a_file_is_refused_early(desk: Desk, tmp_path: Path, monkeypat
 
 
 def test_pictures_leave_with_a_listing_that_fit_reads(pictures: Desk, tmp_path: Path) -> None:
-    import fewtune
-
     files = {f"{kind}/same.png": png(kind) for kind in ("disc", "lines")}
     pictures.bring(zipped(files), "parts.zip")
     path = tmp_path / "taken.zip"
     path.write_bytes(pictures.client.get(f"{pictures.at}/data.zip").content)
-    dataset, _ = fewtune.pipeline.check(fewtune.recipe.Recipe(data=str(path)))  # type: ignore[attr-defined]
+    dataset, _ = pipeline.check(Recipe(data=str(path)))
     assert sorted(example.target for example in dataset) == ["disc", "lines"]
     tasks = json.loads(pictures.client.get(f"{pictures.at}/label-studio.json").content)
     assert {task["data"]["image"].split("-")[-1] for task in tasks} == {"same.png"}

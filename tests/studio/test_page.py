@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import shutil
 import zipfile
@@ -19,7 +20,7 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Page, expect, sync_playwright
 
 import fewtune
-from tests.pictures import draw, needs_network
+from tests.pictures import draw, needs_network, scene
 from tests.studio.conftest import running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -281,3 +282,68 @@ def test_the_words_of_both_languages_have_the_same_names() -> None:
         body = re.sub(r"\"[^\"]*\"|`[^`]*`", "", text.split("errors: {")[0].split("export const")[1])
         names[language] = set(re.findall(r"(\w+):", body))
     assert names["en"] == names["zh"]
+
+
+@pytest.mark.parametrize(("locale", "scheme", "width"), [("en-US", "light", 1200), ("zh-CN", "dark", 360)])
+def test_boxes_are_drawn_by_pointer_and_by_keyboard(
+    browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int
+) -> None:
+    look, viewport = f"boxes-{locale[:2]}", {"width": width, "height": 900}
+    for number in range(3):
+        scene(number, 480, 320)[0].save(tmp_path / f"{number} {HOSTILE.replace('/', '')}.png")
+    with seen(browser, url, look, locale=locale, color_scheme=scheme, viewport=viewport) as page:
+        new_project(page, "Things", "object-detection", ("disc", f"square {HOSTILE}"))
+        page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+        expect(page.locator("#rows > li")).to_have_count(3)
+        tab(page, 2)
+        canvas = page.locator("#draw")
+        expect(canvas).to_have_attribute("aria-label", f"0 {HOSTILE.replace('/', '')}.png")
+        expect(canvas).to_have_attribute("width", "480")
+        drag(page, (0.1, 0.1), (0.5, 0.5))
+        expect(page.locator("#boxes li")).to_have_count(1)
+        page.keyboard.press("2")  # the chosen box, and those that follow
+        expect(page.locator("#boxes")).to_contain_text("square")
+        drag(page, (0.6, 0.6), (0.9, 0.9))
+        expect(page.locator("#boxes li")).to_have_count(2)
+        picture(page, f"{look}-drawn")
+        page.keyboard.press("u")
+        expect(page.locator("#boxes li")).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", f"1 {HOSTILE.replace('/', '')}.png")
+        page.keyboard.press("1")
+        page.keyboard.press("b")
+        page.keyboard.press("ArrowLeft")
+        page.keyboard.press("Shift+ArrowDown")
+        expect(page.locator("#boxes")).to_contain_text("disc")
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", f"2 {HOSTILE.replace('/', '')}.png")
+        page.keyboard.press("u")  # what was saved comes back, with its box
+        expect(page.locator("#boxes li")).to_have_count(1)
+        page.keyboard.press("n")
+        page.keyboard.press("Delete")
+        expect(page.locator("#boxes li")).to_have_count(0)
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", f"2 {HOSTILE.replace('/', '')}.png")
+        tab(page, 5)
+        with page.expect_download() as started:
+            page.click("#coco")
+        taken = json.loads(started.value.path().read_text(encoding="utf-8"))
+        assert [image["width"] for image in taken["images"]] == [480, 480]
+        (box,) = taken["annotations"]
+        assert box["bbox"] == pytest.approx([48, 32, 192, 128], abs=4)
+        assert [some["name"] for some in taken["categories"]] == ["disc", f"square {HOSTILE}"]
+        assert box["category_id"] == 2
+        tab(page, 1)
+        expect(page.locator("#rows canvas")).to_have_count(3)
+        picture(page, f"{look}-data")
+
+
+def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """From one place on the picture to another, both as shares of its sides."""
+    seen_at = page.locator("#draw").bounding_box()
+    assert seen_at is not None
+    points = [(seen_at["x"] + x * seen_at["width"], seen_at["y"] + y * seen_at["height"]) for x, y in (start, end)]
+    page.mouse.move(*points[0])
+    page.mouse.down()
+    page.mouse.move(*points[1], steps=3)
+    page.mouse.up()

@@ -57,12 +57,13 @@ def boxes_form(source: str | Path) -> str:
     return "voc" if voc_files(path) else "yolo"
 
 
-def read_boxes(source: Any, *, for_test: bool) -> Given:
+def read_boxes(source: Any, *, for_test: bool, inside: Path | None = None) -> Given:
     """Read pictures with boxes.
 
     Args:
         source: a COCO JSON file, a folder of one of the formats, or a zip of it.
         for_test: which split is read of a folder that holds several.
+        inside: no picture's name leads out of this folder, if it is given; of a zip none does.
 
     Raises:
         DataError: it is none of the formats, or something in it is not right.
@@ -75,7 +76,7 @@ def read_boxes(source: Any, *, for_test: bool) -> Given:
         folder = unpack(path)
         return _read_folder(folder, path.name, prefer, inside=folder)
     if path.is_dir():
-        return _read_folder(path, readable_name(path.name) or str(source), prefer, inside=None)
+        return _read_folder(path, readable_name(path.name) or str(source), prefer, inside=inside)
     if path.suffix.lower() == ".json":
         return read_coco(path)
     if not path.exists():

@@ -1,5 +1,5 @@
 // What a bundle answered, shown in the way of its task.
-import { bars, element, percent, say } from "./dom.js";
+import { at, bars, element, percent, say } from "./dom.js";
 import { colour, drawBoxes, drawMask, drawn, drawPatches } from "./canvas.js";
 
 // Log-odds from which a word is painted faintly, well, and strongly.
@@ -75,7 +75,7 @@ async function boxes(info, found, file) {
     return told;
   }
 
-  slider.addEventListener("input", show);
+  slider.addEventListener("input", async () => { at("answer").textContent = await show(); });
   return { head: await show(), details: [label, slider, place, list] };
 }
 

@@ -164,6 +164,7 @@ for (const [name, isOver] of [["dragover", true], ["dragleave", false], ["drop",
 }
 at("picture-row").addEventListener("drop", (event) => {
   [dropped] = event.dataTransfer.files;
+  at("picture").value = "";
   if (dropped) submit();
 });
 at("model").addEventListener("change", choose);

@@ -47,6 +47,13 @@ export const upload = async (path, file) =>
 /** Fetch what is no JSON. */
 export const blob = async (path) => (await request(path)).blob();
 
+/** The same of a picture, with the width and height that its file has. */
+export async function blobWithSize(path) {
+  const response = await request(path);
+  const [width, height] = response.headers.get("x-picture-size").split("x").map(Number);
+  return { content: await response.blob(), width, height };
+}
+
 /** The address of a project's part. */
 export const inProject = (name, path = "") => `/api/projects/${encodeURIComponent(name)}${path}`;
 

@@ -19,9 +19,12 @@ export async function change(row, wanted) {
 }
 
 // SQLite's yes and no are numbers.
-const asSent = (name, value) => (name === "label" ? value : Boolean(value));
+const asSent = (name, value) => (name === "label" || name === "shapes" ? value : Boolean(value));
 
 export const canUndo = () => done().length > 0;
+
+/** The number of the row that was changed last. */
+export const lastChanged = () => done().at(-1)?.id;
 
 /** Take the last change of this window back; gives the row as it is now, or null where there is nothing to take back. */
 export async function undo() {

@@ -1,13 +1,15 @@
-// One example with what can be done to it. Boxes and masks would be drawn in here.
+// One example with what can be done to it.
 import { change } from "./changes.js";
 import { button, choices, make, written } from "./dom.js";
 import { tell, trying } from "./notice.js";
 import { picture } from "./picture.js";
-import { isPictures, project } from "./project.js";
+import { shownWithShapes } from "./boxes.js";
+import { isDrawn, isPictures, project } from "./project.js";
+import { session } from "./session.js";
 import { say } from "./words.js";
 
 /** The text, or the picture. */
-export const shown = (row, px) => (isPictures() ? picture(row, px) : written(row.input));
+export const shown = (row, px) => (isDrawn() ? shownWithShapes(row, px ?? 320) : isPictures() ? picture(row, px) : written(row.input));
 
 /** A line: the example, its label to be changed, a button that deletes it, and words below. */
 export function line(row, ...below) {
@@ -22,8 +24,15 @@ function parts(host, row, below) {
   const remove = button("✕", () => removed(host, row), {
     className: "small", title: say().deleteRow, "aria-label": say().deleteRow,
   });
-  return [shown(row), select, remove, ...below.map((some) => make("p", {}, some))];
+  const labelled = isDrawn() ? drawing(row) : select;
+  return [shown(row), labelled, remove, ...below.map((some) => make("p", {}, some))];
 }
+
+/** A button that opens the picture where boxes are drawn. */
+export const drawing = (row) => button(say().drawHere, () => {
+  session.set("draw", String(row.id));
+  location.hash = `#/p/${encodeURIComponent(project().name)}/label`;
+}, { className: "small" });
 
 async function relabel(host, row, label, below) {
   const now = await trying(() => change(row, { label }));

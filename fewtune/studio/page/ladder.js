@@ -7,7 +7,7 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export function ladder(rungs) {
   const words = say();
-  const head = make("tr", {}, [words.candidate, words.accuracy, "", words.took].map((text) => make("th", { scope: "col" }, text)));
+  const head = make("tr", {}, [words.candidate, rungs.some(({ scores }) => scores.accuracy) ? words.accuracy : words.score, "", words.took].map((text) => make("th", { scope: "col" }, text)));
   return make("div", { className: "scroll" }, make("table", { className: "wide ladder" }, make("thead", {}, head), make("tbody", {}, rungs.map(rungRow))));
 }
 

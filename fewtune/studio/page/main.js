@@ -2,17 +2,18 @@
 import { whenTokenIsWanted } from "./api.js";
 import { at, make } from "./dom.js";
 import { clearError, tell, trying } from "./notice.js";
-import { closeProject, openProject, project } from "./project.js";
+import { closeProject, isDrawn, openProject, project } from "./project.js";
 import { session } from "./session.js";
 import { languageTag, say, switchLanguage } from "./words.js";
 import { startView } from "./start.js";
 import { dataView } from "./data.js";
 import { labelView } from "./label.js";
+import { drawView } from "./draw.js";
 import { trainView } from "./train.js";
 import { seeView } from "./see.js";
 import { takeView } from "./take.js";
 
-const VIEWS = { data: dataView, label: labelView, train: trainView, see: seeView, take: takeView };
+const VIEWS = { data: dataView, label: (host) => (isDrawn() ? drawView(host) : labelView(host)), train: trainView, see: seeView, take: takeView };
 
 // What is on the page: it may have `refresh`, told of changes from elsewhere, and `close`.
 let view = {};

@@ -1,12 +1,20 @@
 // Examples that the model got wrong, or whose label looks wrong: one click from being relabelled.
 import { make } from "./dom.js";
-import { line, proposal } from "./example.js";
+import { shownWithShapes } from "./boxes.js";
+import { drawing, line, proposal } from "./example.js";
 import { percent } from "./format.js";
 import { inBoth, say } from "./words.js";
 
 export function mistakes(errors) {
   if (!errors.length) return make("p", {}, say().noMistakes);
   return list(errors, (error) => ({ text: say().mistake(error.label, error.prediction, percent(error.confidence)), label: error.prediction }));
+}
+
+/** Pictures with what the model found in them, not having seen them; one click from being drawn on again. */
+export function drawnMistakes(errors) {
+  if (!errors.length) return make("p", {}, say().noMistakes);
+  return make("ul", { className: "plain" }, errors.filter(({ row }) => !row.deleted).map(({ row, shapes, missed, extra }) => make("li", { className: "row" },
+    shownWithShapes(row, 320, shapes), drawing(row), make("p", {}, say().missedAndExtra(missed, extra)))));
 }
 
 export const suspects = (some) => list(some, (suspect) => ({ text: inBoth(suspect.why), label: suspect.suggested }));

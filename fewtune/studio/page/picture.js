@@ -10,7 +10,7 @@ export function picture(row, px = 160) {
   return make("figure", {}, canvas, make("figcaption", {}, row.name));
 }
 
-/** Draw a file on a canvas; refused where it is no picture. */
+/** Draw a file on a canvas; gives the factor by which it is smaller. Refused where it is no picture. */
 export async function draw(canvas, content) {
   const bitmap = await createImageBitmap(content);
   const scale = Math.min(1, 640 / Math.max(bitmap.width, bitmap.height));
@@ -18,4 +18,5 @@ export async function draw(canvas, content) {
   canvas.height = Math.max(1, Math.round(bitmap.height * scale));
   canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
   bitmap.close();
+  return scale;
 }

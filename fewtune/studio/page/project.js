@@ -44,4 +44,7 @@ function look() {
 /** The address of a part of the open project. */
 export const here = (path = "") => inProject(opened.name, path);
 
-export const isPictures = () => opened.task === "image-classification";
+export const isPictures = () => opened.task !== "text-classification";
+
+/** Whether labels are drawn on the pictures. */
+export const isDrawn = () => opened.task === "object-detection";

@@ -4,7 +4,7 @@ import { button, choices, field, make, section } from "./dom.js";
 import { line } from "./example.js";
 import { count } from "./format.js";
 import { loading } from "./notice.js";
-import { here, project } from "./project.js";
+import { here, isDrawn, project } from "./project.js";
 import { say } from "./words.js";
 
 const A_PAGE = 50;
@@ -46,7 +46,7 @@ export function rowsSection() {
   }
 
   const element = section(words.rows,
-    make("p", { className: "line" }, field(words.show, show), field(words.label, label), field(words.search, search)),
+    make("p", { className: "line" }, field(words.show, show), isDrawn() ? null : field(words.label, label), field(words.search, search)),
     list, make("div", { className: "pager" }, before, where, after));
   return { element, load, reloadUnlessBusy };
 }

@@ -4,8 +4,8 @@ import { make, section } from "./dom.js";
 import { count } from "./format.js";
 import { confusion } from "./confusion.js";
 import { ladder } from "./ladder.js";
-import { mistakes, suspects } from "./mistakes.js";
-import { here, project } from "./project.js";
+import { drawnMistakes, mistakes, suspects } from "./mistakes.js";
+import { here, isDrawn, project } from "./project.js";
 import { trySection } from "./try.js";
 import { inBoth, say } from "./words.js";
 
@@ -22,9 +22,10 @@ export async function seeView(host) {
     section(words.howGood, ...first, result.forecast ? make("p", {}, inBoth(result.forecast)) : null,
       behind > 0 ? make("p", {}, words.behind(count(behind))) : null),
     trySection(),
-    section(words.mistakes(count(result.error_count)), make("p", { className: "faint" }, words.mistakesHint), mistakes(result.errors)),
+    isDrawn() ? section(words.drawnMistakes, make("p", { className: "faint" }, words.drawnMistakesHint), drawnMistakes(result.drawn_errors))
+      : section(words.mistakes(count(result.error_count)), make("p", { className: "faint" }, words.mistakesHint), mistakes(result.errors)),
     result.suspects.length ? section(words.suspects(count(result.suspects.length)), make("p", { className: "faint" }, words.suspectsHint), suspects(result.suspects)) : "",
-    section(words.confusion, make("p", { className: "faint" }, words.confusionHint), confusion(result)),
+    !result.scores.confusion ? "" : section(words.confusion, make("p", { className: "faint" }, words.confusionHint), confusion(result)),
     section(words.ladder, ladder(result.rungs), leftOut(result.left_out)));
   return {};
 }

@@ -2,7 +2,7 @@
 import { blob, get } from "./api.js";
 import { button, make, section } from "./dom.js";
 import { tell, trying } from "./notice.js";
-import { here, isPictures, project } from "./project.js";
+import { here, isDrawn, isPictures, project } from "./project.js";
 import { say } from "./words.js";
 
 export async function takeView(host) {
@@ -15,7 +15,7 @@ export async function takeView(host) {
       make("p", {}, download(words.downloadModel, () => `/bundle.zip${isPrivate.checked ? "?private=true" : ""}`, `${stem}.fewtune.zip`, { className: "main", id: "download" }))]
     : [make("p", {}, words.noModel)];
   const data = [
-    download("CSV", () => "/data.csv", `${stem}.csv`, { id: "csv" }),
+    isDrawn() ? download("COCO JSON", () => "/coco.json", `${stem}.json`, { id: "coco" }) : download("CSV", () => "/data.csv", `${stem}.csv`, { id: "csv" }),
     download("Label Studio JSON", () => "/label-studio.json", `${stem}.json`, { id: "label-studio" }),
     isPictures() ? download(words.picturesZip, () => "/data.zip", `${stem}.zip`, { id: "data-zip" }) : null,
   ];

@@ -14,6 +14,7 @@ const UNDER_WAY = ["running", "ordering"];
 const METHODS = {
   "text-classification": ["auto", "tfidf", "head", "contrastive", "partial", "lora", "full"],
   "image-classification": ["auto", "head", "partial", "full"],
+  "object-detection": ["auto", "partial", "full"],
 };
 
 export async function trainView(host) {

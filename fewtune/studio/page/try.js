@@ -4,6 +4,7 @@ import { field, make, section } from "./dom.js";
 import { percent } from "./format.js";
 import { trying } from "./notice.js";
 import { draw } from "./picture.js";
+import { drawShapes } from "./boxes.js";
 import { here, isPictures } from "./project.js";
 import { say } from "./words.js";
 
@@ -36,9 +37,10 @@ function pictureForm(answer) {
     const found = await trying(() => upload(here(`/try-picture${query({ file: chosen.name })}`), chosen));
     file.value = "";
     if (!found) return;
-    const canvas = make("canvas", { role: "img", "aria-label": chosen.name, width: 1, height: 1 });
-    draw(canvas, chosen).catch(() => canvas.remove());
-    answer.replaceChildren(...told(found), make("div", { className: "big" }, canvas));
+    const words = found.shapes && say().boxesTold(found.shapes.map(({ label }) => label));
+    const canvas = make("canvas", { role: "img", "aria-label": words ? `${chosen.name}: ${words}` : chosen.name, width: 1, height: 1 });
+    draw(canvas, chosen).then((scale) => drawShapes(canvas, found.shapes ?? [], scale)).catch(() => canvas.remove());
+    answer.replaceChildren(...(words ? [make("h3", {}, words)] : told(found)), make("div", { className: "big" }, canvas));
   });
   return make("p", {}, field(say().choosePicture, file));
 }
