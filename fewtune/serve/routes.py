@@ -145,7 +145,7 @@ async def _body(request: Request, model: type[BaseModel], origins: Sequence[str]
         form = read_form(request.headers["content-type"], await request.body())
         values = {name: _loosely(text) for name, text in form.fields.items()}
         # Validated without them: what a form brings as files is no text.
-        checked = _fitting(model, {"inputs": [], **values})
+        checked = _fitting(model, {**values, "inputs": []} if form.files else values)
         return checked.model_copy(update={"inputs": [*form.files]})
     else:
         raise _not_read("application/json", *([_FORM] if origins is not None else []))

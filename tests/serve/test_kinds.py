@@ -191,9 +191,10 @@ def test_bad_pictures_get_a_reason(bundles: Folders) -> None:
             "multipart/form-data; boundary=a",
             422,
         ),
+        (b"--a--\r\n", "multipart/form-data; boundary=a", 422),
         (b"GIF89a", "image/gif", 415),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_malformed_forms_get_a_reason(bundles: Folders, body: bytes, kind: str, status: int) -> None:
     with service(bundles("image-classification")) as client:

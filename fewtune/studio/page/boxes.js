@@ -26,7 +26,14 @@ export function drawShapes(canvas, shapes, scale, selected = -1) {
     pen.lineWidth = Math.max(1.5, (place === selected ? 3.2 : 1.8) * unit);
     pen.strokeRect(left, top, right - left, bottom - top);
     pen.font = `${place === selected ? "bold " : ""}${Math.max(11, Math.round(13 * unit))}px sans-serif`;
-    pen.fillText(score === undefined ? label : `${label} ${Math.round(100 * score)} %`, left + 2, top > 18 * unit ? top - 2 : bottom - 2);
+    const text = score === undefined ? label : `${label} ${Math.round(100 * score)} %`;
+    const foot = top > 18 * unit ? top - 2 : bottom - 2;
+    const height = Math.max(13, 15 * unit);
+    pen.fillStyle = "rgba(255, 255, 255, .85)";
+    pen.fillRect(left, foot - height, pen.measureText(text).width + 4, height);
+    pen.fillStyle = "#14181d";
+    pen.fillText(text, left + 2, foot);
+    pen.fillStyle = colour(label);
     if (place !== selected) return;
     for (const [x, y] of [[left, top], [right, top], [left, bottom], [right, bottom]]) pen.fillRect(x - 4 * unit, y - 4 * unit, 8 * unit, 8 * unit);
   });
