@@ -76,7 +76,7 @@ def stages_to_tune(network: PictureNetwork, first: int = 0, last: int | None = N
     try:
         below = nn.Sequential(*network.stages[:first])(pixels)
         wanted, given = nn.Sequential(*plain)(below), nn.Sequential(*folded)(below)
-    except (RuntimeError, AssertionError):  # it takes pictures of one size only
+    except (RuntimeError, AssertionError, ValueError):  # it takes pictures of one size only
         return plain
     same = float((given - wanted).abs().max()) <= _TOLERANCE * float(wanted.abs().max())
     return folded if same else plain

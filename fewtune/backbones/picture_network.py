@@ -14,6 +14,9 @@ from torch import Tensor, nn
 _TRIED = 2
 _TOLERANCE = 1e-4
 _OPSET = 17
+# Transformers' names for what comes first in a network, and for the parts in a row after it.
+_ENTRIES = ("embedder", "embeddings")
+_ROWS = ("stages", "layers", "encoder.stages", "encoder.layers", "encoder.layer")
 
 
 class PictureNetwork(nn.Module):
@@ -114,12 +117,37 @@ def from_timm(model: Any, size_px: int) -> PictureNetwork:
     return PictureNetwork([_Features(model)], pool, classifier)
 
 
-def from_transformers(model: Any) -> PictureNetwork:
-    """A network that Transformers classifies pictures with, as a single stage."""
+def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> PictureNetwork:
+    """A network that Transformers classifies pictures with.
+
+    Cut where Transformers lists its parts; where more is computed than these in a row, a single stage.
+
+    Args:
+        model: for image classification.
+        size_px: sides of pictures that it takes.
+        classifies: whether its classifier was pretrained too.
+    """
+    model.eval()
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    classifier = linear[-1] if linear and linear[-1].out_features == model.config.num_labels else None
-    pooled = nn.Identity()
-    return PictureNetwork([_Pooled(model.base_model)], pooled, classifier)
+    known = classifies and bool(linear) and linear[-1].out_features == model.config.num_labels
+    classifier = linear[-1] if known else None
+    whole, pool = _Pooled(model.base_model), _TransformersPool(model.base_model)
+    stages = _transformers_stages(model.base_model)
+    if len(stages) > 1:
+        network = PictureNetwork(stages, pool, classifier)
+        if _same(network, whole, size_px):
+            pool.freeze()
+            return network
+    return PictureNetwork([whole], nn.Identity(), classifier)
+
+
+def _transformers_stages(base: Any) -> list[nn.Module]:
+    """What makes maps or tokens of pixels, and the parts that these go through."""
+    parts = dict(base.named_modules())
+    rows = next((parts[name] for name in _ROWS if isinstance(parts.get(name), nn.ModuleList)), None)
+    if rows is None:
+        return []
+    return [*(parts[name] for name in _ENTRIES if name in parts), *rows]  # type: ignore[misc]
 
 
 def _timm_stages(model: Any) -> list[nn.Module]:
@@ -219,7 +247,7 @@ class _Head(nn.Module):
 
 
 class _Pooled(nn.Module):
-    """A Transformers backbone: its pooled output, or else its first token's."""
+    """A Transformers backbone: its pooled output, or else the mean of its map, or its first token."""
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -228,4 +256,30 @@ class _Pooled(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         given = self.model(x)
         pooled = getattr(given, "pooler_output", None)
-        return given.last_hidden_state[:, 0] if pooled is None else pooled.flatten(1)
+        if pooled is not None:
+            return pooled.flatten(1)
+        last = given.last_hidden_state
+        return last.mean((2, 3)) if last.ndim == 4 else last[:, 0]
+
+
+class _TransformersPool(nn.Module):
+    """What a Transformers backbone does after its last part: to a map its pooling, to tokens its norm and pooler."""
+
+    def __init__(self, base: Any) -> None:
+        super().__init__()
+        norm, pooler = (getattr(base, name, None) for name in ("layernorm", "pooler"))
+        # Not as children: a network that is tuned leaves them as they are.
+        self._parts = (norm or nn.Identity(), pooler)
+
+    def freeze(self) -> None:
+        """Keep the norm and the pooler as they are, for good."""
+        for part in self._parts:
+            if part is not None:
+                part.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, pooler = self._parts
+        if x.ndim == 4:
+            return norm((pooler(x) if pooler else x.mean((2, 3))).flatten(1))
+        x = norm(x)
+        return pooler(x) if pooler else x[:, 0]

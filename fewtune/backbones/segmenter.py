@@ -56,7 +56,7 @@ def find_scales(network: PictureNetwork) -> Scales:
     for number, stage in enumerate(network.stages):
         try:
             x = stage(x)
-        except (RuntimeError, AssertionError) as error:
+        except (RuntimeError, AssertionError, ValueError) as error:
             raise NoPyramidError(f"it takes pictures of one size only ({str(error).splitlines()[0]})") from None
         if x.ndim == 4:
             found[_PROBE_PX // int(x.shape[2])] = (number, int(x.shape[1]))

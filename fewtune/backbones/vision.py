@@ -228,16 +228,42 @@ def _from_timm(model: Any) -> tuple[PictureNetwork, Preprocess]:
 
 
 def _transformers_network(source: str, name: str) -> tuple[PictureNetwork, Preprocess]:
-    from transformers import AutoImageProcessor, AutoModelForImageClassification
+    from transformers import (
+        MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING,
+        AutoConfig,
+        AutoImageProcessor,
+        AutoModelForImageClassification,
+    )
 
     from fewtune.backbones.picture_network import from_transformers
 
     try:
-        model = AutoModelForImageClassification.from_pretrained(source, use_safetensors=True)
-        prepares = AutoImageProcessor.from_pretrained(source).to_dict()
-        return from_transformers(model), _transformers_preprocess(prepares)
+        config = AutoConfig.from_pretrained(source)
+    except Exception as error:  # the hub's client and Transformers each raise their own
+        raise _unavailable(name, error) from None
+    if type(config) not in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
+        raise RecipeError(
+            f"The model {name!r} cannot be used for pictures: Transformers classifies none with a {config.model_type}.",
+            where="--model",
+            how=_HOW,
+        )
+    try:
+        model, told = AutoModelForImageClassification.from_pretrained(
+            source, use_safetensors=True, output_loading_info=True
+        )
+        preprocess = _transformers_preprocess(AutoImageProcessor.from_pretrained(source).to_dict())
     except Exception as error:  # the hub's client, Transformers and safetensors each raise their own
         raise _unavailable(name, error) from None
+    # A checkpoint for boxes or masks has no classifier for pictures; one of something else not even the network.
+    fresh = set(told["missing_keys"])
+    missing = sorted(key for key in fresh if key.startswith(f"{model.base_model_prefix}."))
+    if missing:
+        raise RecipeError(
+            f"The model {name!r} cannot be used for pictures: {len(missing)} weights are missing, as {missing[0]}.",
+            where="--model",
+            how=_HOW,
+        )
+    return from_transformers(model, preprocess.size_px, classifies=not fresh), preprocess
 
 
 def _transformers_preprocess(given: dict[str, Any]) -> Preprocess:

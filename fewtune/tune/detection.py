@@ -343,7 +343,11 @@ class DetectionCandidate(StructuredCandidate):
         """Numbers and channels of the stages whose maps have the strides of the pyramid: the last one of each."""
         from fewtune.backbones.detector import stage_shapes
 
-        shapes = stage_shapes(self._network.network)
+        try:
+            shapes = stage_shapes(self._network.network)
+        except (RuntimeError, AssertionError, ValueError) as error:
+            reason = str(error).splitlines()[0]
+            raise TuningError(f"{self.model} takes pictures of one size only ({reason})") from None
         last = {stride: (number, channels) for number, (channels, stride) in enumerate(shapes)}
         if not set(STRIDES) <= last.keys():
             raise TuningError(f"{self.model} gives no maps at an eighth, a sixteenth and a thirty-second of the size")

@@ -47,8 +47,9 @@ class TunedStages(nn.Module):
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """(n, channels, height, width) maps at the cut to (n, width)."""
-        x = x.contiguous(memory_format=torch.channels_last)
+        """(n, channels, height, width) maps, or (n, tokens, width), at the cut to (n, width)."""
+        if x.ndim == 4:
+            x = x.contiguous(memory_format=torch.channels_last)
         for stage in self.stages:
             x = stage(x)
         return self.pool(x)

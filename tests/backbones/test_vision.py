@@ -35,19 +35,29 @@ def tiny_timm(folder: Path, name: str = "test_efficientnet") -> Path:
 
 
 def tiny_transformers(folder: Path, kind: str) -> Path:
-    """A ResNet or a ViT of a few thousand random weights, as Transformers saves it."""
+    """A network of a few thousand random weights, as Transformers saves it."""
     import transformers
 
     torch.manual_seed(0)
     labels = {0: "a", 1: "b", 2: "c"}
+    tokens = {"hidden_size": 16, "num_attention_heads": 2, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
+    maps = {"hidden_sizes": [8, 16, 16, 24], "depths": [1] * 4}
+    model: Any
     if kind == "resnet":
-        config: Any = transformers.ResNetConfig(
-            embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic", id2label=labels
-        )
-        model: Any = transformers.ResNetForImageClassification(config)
+        config: Any = transformers.ResNetConfig(**maps, embedding_size=8, layer_type="basic", id2label=labels)
+        model = transformers.ResNetForImageClassification(config)
+    elif kind == "convnext":
+        model = transformers.ConvNextForImageClassification(transformers.ConvNextConfig(**maps, id2label=labels))
+    elif kind == "swin":
+        heads = {"depths": [1, 1], "num_heads": [1, 2], "window_size": 2}
+        config = transformers.SwinConfig(image_size=32, embed_dim=8, **heads, id2label=labels)
+        model = transformers.SwinForImageClassification(config)
+    elif kind == "segformer":
+        heads = {"num_attention_heads": [1, 1, 2, 2], "decoder_hidden_size": 8}
+        config = transformers.SegformerConfig(**maps, **heads, id2label=labels)
+        model = transformers.SegformerForSemanticSegmentation(config)
     else:
-        sizes = {"hidden_size": 16, "intermediate_size": 32, "image_size": 32, "patch_size": 8}
-        config = transformers.ViTConfig(**sizes, num_hidden_layers=1, num_attention_heads=2, id2label=labels)
+        config = transformers.ViTConfig(**tokens, num_hidden_layers=3, id2label=labels)
         model = transformers.ViTForImageClassification(config)
     model.save_pretrained(folder)
     prepares = {
@@ -62,16 +72,19 @@ def tiny_transformers(folder: Path, kind: str) -> Path:
     return folder
 
 
+TRANSFORMERS = ("resnet", "vit", "convnext", "segformer")
+
+
 def made(kind: str, folder: Path) -> VisionBackbone:
     folder.mkdir()
-    return vision_from(str(tiny_transformers(folder, kind) if kind in ("resnet", "vit") else tiny_timm(folder, kind)))
+    return vision_from(str(tiny_transformers(folder, kind) if kind in TRANSFORMERS else tiny_timm(folder, kind)))
 
 
 def squares(network: VisionBackbone, count: int = 3) -> list[np.ndarray]:
     return [network.preprocess.square(draw("disc", number, 100)) for number in range(count)]
 
 
-@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet", "test_vit", "resnet", "vit"])
+@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet", "test_vit", *TRANSFORMERS])
 def test_the_graph_gives_what_the_network_gives(tmp_path: Path, kind: str) -> None:
     network = made(kind, tmp_path / "model")
     some = squares(network)
@@ -80,10 +93,11 @@ def test_the_graph_gives_what_the_network_gives(tmp_path: Path, kind: str) -> No
         pooled = network.network(torch.from_numpy(network.preprocess.pixels(some)))
         unit = torch.nn.functional.normalize(pooled, dim=1).numpy()
     assert np.abs(found[:, : network.width] - unit).max() < 1e-4
-    assert np.allclose(np.square(found[:, network.width :]).sum(axis=1), 1, atol=1e-4)
+    if kind != "segformer":
+        assert np.allclose(np.square(found[:, network.width :]).sum(axis=1), 1, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet"])
+@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet", *TRANSFORMERS])
 def test_a_cut_anywhere_gives_the_same(tmp_path: Path, kind: str) -> None:
     network = made(kind, tmp_path / "model")
     assert network.stages > 1
@@ -141,8 +155,28 @@ def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"config\.json"):
         vision_from(str(tmp_path))
     (tmp_path / "config.json").write_text('{"model_type": "bert"}')
-    with pytest.raises(RecipeError, match="cannot be had"):
+    with pytest.raises(RecipeError, match="cannot be used for pictures: Transformers classifies none with a bert"):
         _ = vision_from(str(tmp_path)).network
+
+
+def test_a_checkpoint_without_the_network_in_it_is_refused(tmp_path: Path) -> None:
+    """Transformers would go on with random weights."""
+    from safetensors.torch import load_file, save_file
+
+    tiny_transformers(tmp_path / "model", "resnet")
+    file = tmp_path / "model" / "model.safetensors"
+    weights = load_file(file)
+    save_file({key: weight for key, weight in weights.items() if "encoder" not in key}, file, {"format": "pt"})
+    with pytest.raises(RecipeError, match="weights are missing"):
+        _ = vision_from(str(tmp_path / "model")).network
+
+
+def test_a_segformer_for_masks_brings_its_maps_and_no_classifier(tmp_path: Path) -> None:
+    from fewtune.backbones.segmenter import STRIDES, find_scales
+
+    network = made("segformer", tmp_path / "model").network
+    assert network.classifier is None
+    assert len(find_scales(network).stages) == len(STRIDES)
 
 
 def test_a_graph_of_no_pictures_gives_no_rows(tmp_path: Path) -> None:

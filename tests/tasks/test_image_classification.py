@@ -208,7 +208,7 @@ def test_auto_tells_of_every_rung_and_blends_them(place: Path, tmp_path: Path) -
 
 
 def test_a_network_that_cannot_be_cut_is_tuned_as_a_whole(place: Path, tmp_path: Path) -> None:
-    folder = tiny_transformers(tmp_path / "vit", "vit")
+    folder = tiny_transformers(tmp_path / "swin", "swin")
     options: dict[str, Any] = {"model": str(folder), "settings": QUICK, "budget": "1h", "threads": 1}
     model = fewtune.fit(place / "shapes", method="full", out=tmp_path / "a", **options)
     assert model.manifest.method == "full"
