@@ -143,11 +143,11 @@ def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> P
 
 def _transformers_stages(base: Any) -> list[nn.Module]:
     """What makes maps or tokens of pixels, and the parts that these go through."""
-    parts = dict(base.named_modules())
+    parts: dict[str, Any] = dict(base.named_modules())
     rows = next((parts[name] for name in _ROWS if isinstance(parts.get(name), nn.ModuleList)), None)
     if rows is None:
         return []
-    return [*(parts[name] for name in _ENTRIES if name in parts), *rows]  # type: ignore[misc]
+    return [*(parts[name] for name in _ENTRIES if name in parts), *rows]
 
 
 def _timm_stages(model: Any) -> list[nn.Module]:

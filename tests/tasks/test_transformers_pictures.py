@@ -30,7 +30,7 @@ def fit(place: Path, what: str, kind: str, method: str) -> fewtune.Model:
     data = DATA[what](place / "data", 6)
     folder = tiny_transformers(place / kind, kind)
     options: dict[str, Any] = {"model": str(folder), "settings": STEPS[what], "threads": 1, "budget": "1h"}
-    test = {} if what == "classes" else {"test": str(DATA[what](place / "test", 3))}
+    test: dict[str, Any] = {} if what == "classes" else {"test": str(DATA[what](place / "test", 3))}
     return fewtune.fit(data, method=method, out=place / "out", **options, **test)
 
 
