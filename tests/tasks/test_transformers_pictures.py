@@ -19,7 +19,7 @@ from tests.tasks.test_segmentation import masked_folder
 
 STEPS: dict[str, Any] = {
     "classes": {"epochs": 2, "batch_size": 4},
-    "boxes": {"steps": 4, "width_px": 96, "height_px": 64, "mirror": 1, "upside_down": 1, "turn": 0},
+    "boxes": {"steps": 4, "width_px": 96, "height_px": 64},
     "masks": {"steps": 3, "size_px": 96, "crop_px": 64, "batch_size": 2},
 }
 DATA = {"classes": class_folders, "boxes": coco_folder, "masks": masked_folder}
