@@ -172,7 +172,7 @@ def test_it_is_learnt_from(boxes: Desk, tmp_path: Path) -> None:
     boxes.bring(png(50), "new.png")
     # A few steps instead of what the budget allows, by a training that is gone on with.
     project = project_of(boxes)
-    quick = {"steps": 4, "width_px": 96, "height_px": 64, "mirror": 1, "upside_down": 1, "turn": 0}
+    quick = {"steps": 4, "width_px": 96, "height_px": 64, "augment": "crop,light,flip"}
     wish = {"budget": "60s", "method": "partial", "settings": quick}
     run = begin(project.folder, project.kind, labelled(project.database), ["disc", "square"], wish)
     run.set_state({"status": "stopped"})
