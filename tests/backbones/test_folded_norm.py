@@ -6,7 +6,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from torch import nn  # noqa: E402
+from torch import Tensor, nn  # noqa: E402
 
 from fewtune.backbones.folded_norm import FoldedNorm, settled, stages_to_tune  # noqa: E402
 from fewtune.backbones.picture_network import PictureNetwork  # noqa: E402
@@ -70,7 +70,7 @@ class _NormFirst(nn.Module):
         super().__init__()
         self.conv, self.norm = nn.Conv2d(3, 3, 3, padding=1), nn.BatchNorm2d(3)
 
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
+    def forward(self, x: Tensor) -> Tensor:
         return self.conv(self.norm(x).relu())
 
 
