@@ -16,13 +16,16 @@ _HOLD_OUT_FROM = 20_000
 _HOLD_OUT_SHARE = 0.2
 
 
-def choose_resampling(targets: IntArray, groups: IntArray, generator_of: GeneratorOf) -> Resampling:
+def choose_resampling(
+    targets: IntArray, groups: IntArray, generator_of: GeneratorOf, *, repeated: bool = True
+) -> Resampling:
     """The folds for data of this size: repeated where each example counts; a dear rung is scored on the first of them.
 
     Args:
         targets: (n,) class indices.
         groups: (n,) group indices.
         generator_of: number of a repeat to its random generator.
+        repeated: whether an example may be answered several times.
 
     Raises:
         DataError: there is one group only.
@@ -36,7 +39,7 @@ def choose_resampling(targets: IntArray, groups: IntArray, generator_of: Generat
     if n > _HOLD_OUT_FROM:
         return hold_out(targets, groups, share=_HOLD_OUT_SHARE, generator=generator_of(0))
     folds = min(_FOLDS, len(np.unique(groups)))
-    repeats = 4 if n <= 100 else 2 if n <= 500 else 1
+    repeats = 1 if not repeated or n > 500 else 2 if n > 100 else 4
     return make_folds(targets, groups, folds=max(2, folds), repeats=repeats, generator_of=generator_of)
 
 
@@ -72,23 +75,27 @@ def hold_out(targets: IntArray, groups: IntArray, *, share: float, generator: np
     return Resampling(f"hold-out of {share:.0%}, stratified, grouped", (split,), 1, groups)
 
 
-def joined(groups: IntArray, links: Sequence[tuple[int, int]], nodes: int) -> IntArray:
-    """(n,) group indices after groups were linked with each other.
+def with_named(same: IntArray, named: Sequence[str | None]) -> IntArray:
+    """(n,) group indices: examples are joined to the group of their likes and to the user's.
 
     Args:
-        groups: (n,) group indices, each below `nodes`.
-        links: pairs of nodes that belong together.
-        nodes: how many there are; some may be no group of an example.
+        same: (n,) group indices of examples that are alike.
+        named: (n,) the user's groups; None where an example has none.
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
+    numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
+    offset = int(same.max(initial=-1)) + 1
+    # What hangs together is one group.
+    links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
     if not links:
-        return np.unique(groups, return_inverse=True)[1].astype(np.int64)
+        return np.unique(same, return_inverse=True)[1].astype(np.int64)
     rows, columns = zip(*links, strict=True)
+    nodes = offset + len(numbers)
     graph = coo_array((np.ones(len(links)), (rows, columns)), shape=(nodes, nodes))
     component = connected_components(graph, directed=False)[1]
-    return np.unique(component[groups], return_inverse=True)[1].astype(np.int64)
+    return np.unique(component[same], return_inverse=True)[1].astype(np.int64)
 
 
 def _deal(targets: IntArray, groups: IntArray, folds: int, generator: np.random.Generator) -> IntArray:

@@ -40,8 +40,7 @@ from fewtune.runtime.structured import StructuredRuntime
 from fewtune.types import Comparison, Dataset, LeftOut, Resampling, Rung, Scores
 
 BASELINE = "none"
-# Shares of the budget that all repeats of a rung may take, and that one fold of a whole repeat may.
-_REPEATS_SHARE = 1 / 6
+# Share of the budget that one fold may take where all are tried.
 _FOLD_SHARE = 1 / 10
 # A dearer rung must be better by this share of the metric's full scale.
 _NEAR_TIE = 0.002
@@ -282,10 +281,7 @@ def share_of(seconds: float, waiting: int) -> float:
 
 
 def folds_within(seconds: float, resampling: Resampling, budget_seconds: float) -> int:
-    """How many folds go with what one takes: all repeats, one repeat, a hold-out."""
-    everything = len(resampling.splits)
-    if everything * seconds <= _REPEATS_SHARE * budget_seconds:
-        return everything
+    """How many folds go with what one takes: all of one repeat, since a trial holds one answer an example, or one."""
     return resampling.folds if seconds <= _FOLD_SHARE * budget_seconds else 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fewtune.data.split import choose_resampling, joined
+from fewtune.data.split import choose_resampling, with_named
 from fewtune.errors import DataError
 from fewtune.evaluate.answers import classifier_rules
 from fewtune.evaluate.metrics import classification_scores
@@ -43,12 +43,7 @@ class Classification(ClassifierTask):
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices: of near-duplicates, joined with the user's groups."""
         same = self.same([example.input for example in dataset])
-        named = [example.group for example in dataset]
-        numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
-        offset = int(same.max(initial=-1)) + 1
-        # Examples are joined to the group of their likes and to the user's: what hangs together is one group.
-        links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
-        return joined(same, links, offset + len(numbers))
+        return with_named(same, [example.group for example in dataset])
 
     def counts(self, dataset: Dataset) -> dict[str, int]:
         """Label to number of examples, in the order in which they come."""

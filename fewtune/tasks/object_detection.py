@@ -66,7 +66,9 @@ class ObjectDetection(StructuredTask):
 
     def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
         """Folds that keep near-duplicates together, stratified by the rarest class that a picture holds."""
-        return choose_resampling(_rarest(dataset), self.groups(dataset), partial(run.generator, "folds"))
+        return choose_resampling(
+            _rarest(dataset), self.groups(dataset), partial(run.generator, "folds"), repeated=False
+        )
 
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices of pictures that are the same, or nearly so."""

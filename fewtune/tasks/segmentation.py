@@ -86,8 +86,9 @@ class Segmentation(StructuredTask):
 
     def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
         """Folds that keep near-duplicates together, stratified by the rarest class that a picture holds."""
-        every = choose_resampling(_rarest(dataset), self.groups(dataset), partial(run.generator, "folds"))
-        return every.first(every.folds)
+        return choose_resampling(
+            _rarest(dataset), self.groups(dataset), partial(run.generator, "folds"), repeated=False
+        )
 
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices of pictures that are the same, or nearly so."""

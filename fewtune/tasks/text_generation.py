@@ -15,7 +15,7 @@ from fewtune.data.conversation import USER, Conversation, Generated
 from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.read import read_table
 from fewtune.data.read.prompts import holds_prompts, prompts_of, read_prompts
-from fewtune.data.split import choose_resampling, joined
+from fewtune.data.split import choose_resampling, with_named
 from fewtune.data.write import table_form
 from fewtune.evaluate.replies import reply_metrics
 from fewtune.interfaces import Inputs, Measured, Purpose, RunContext, StructuredTask
@@ -57,16 +57,12 @@ class TextGeneration(StructuredTask):
     def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
         """Folds that keep near-duplicate prompts, the replies of a chat and the user's groups together."""
         one_class = np.zeros(len(dataset), np.int64)
-        return choose_resampling(one_class, self.groups(dataset), partial(run.generator, "folds"))
+        return choose_resampling(one_class, self.groups(dataset), partial(run.generator, "folds"), repeated=False)
 
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices: of near-duplicate prompts, joined with chats and the user's groups."""
         same = duplicate_groups([str(example.input) for example in dataset])
-        named = [example.group for example in dataset]
-        numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
-        offset = int(same.max(initial=-1)) + 1
-        links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
-        return joined(same, links, offset + len(numbers))
+        return with_named(same, [example.group for example in dataset])
 
     def counts(self, dataset: Dataset) -> dict[str, int]:
         """There are no labels."""

@@ -17,7 +17,7 @@ from fewtune.data.pairs import Pairs, language_columns
 from fewtune.data.protection import kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
 from fewtune.data.read.translations import directed, holds_pairs, read_pairs, without_empty
-from fewtune.data.split import choose_resampling, joined
+from fewtune.data.split import choose_resampling, with_named
 from fewtune.data.write import table_form
 from fewtune.errors import DataError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts, weighted_share
@@ -98,16 +98,12 @@ class Translation(StructuredTask):
     def resample(self, dataset: Dataset, run: RunContext) -> Resampling:
         """Folds that keep near-duplicate sources, and documents, together."""
         same = np.zeros(len(dataset), np.int64)
-        return choose_resampling(same, self.groups(dataset), partial(run.generator, "folds"))
+        return choose_resampling(same, self.groups(dataset), partial(run.generator, "folds"), repeated=False)
 
     def groups(self, dataset: Dataset) -> IntArray:
         """(n,) group indices: of near-duplicate sources, joined with documents."""
         same = duplicate_groups([example.input for example in dataset])
-        named = [example.group for example in dataset]
-        numbers = {name: i for i, name in enumerate(sorted({name for name in named if name is not None}))}
-        offset = int(same.max(initial=-1)) + 1
-        links = [(int(same[i]), offset + numbers[name]) for i, name in enumerate(named) if name is not None]
-        return joined(same, links, offset + len(numbers))
+        return with_named(same, [example.group for example in dataset])
 
     def counts(self, dataset: Dataset) -> dict[str, int]:
         """Nothing: translations have no labels."""

@@ -197,8 +197,8 @@ class DetectionCandidate(StructuredCandidate):
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
     ) -> tuple[StructuredTrial, ...]:
         """Train on each fold, and find what is in the pictures that were held out."""
-        plan, answers = _plan_of(settings), [None] * len(dataset.examples)
-        found: list[Any] = list(answers)
+        plan = _plan_of(settings)
+        answers: list[Detections | None] = [None] * len(dataset)
         total = plan.steps * len(resampling.splits)
         with run.progress.step(f"Tune {self.name}", total=total) as step:
             for number, split in enumerate(resampling.splits):
@@ -215,9 +215,8 @@ class DetectionCandidate(StructuredCandidate):
                 if known:
                     step.advance(plan.steps)
                 for i, answer in zip(split.valid, _unpacked(rows, len(held_out)), strict=True):
-                    # Of several repeats the first one's answers are taken.
-                    found[i] = answer if found[i] is None else found[i]
-        return (StructuredTrial(asdict(plan), tuple(found)),)
+                    answers[i] = answer
+        return (StructuredTrial(asdict(plan), tuple(answers)),)
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Train on everything, and write trunk, pyramid and head as one graph."""

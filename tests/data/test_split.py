@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fewtune.data.duplicates import duplicate_groups, matches_across
-from fewtune.data.split import choose_resampling, hold_out, joined, make_folds
+from fewtune.data.split import choose_resampling, hold_out, make_folds, with_named
 from fewtune.errors import DataError
 from fewtune.types import Resampling
 
@@ -70,6 +70,15 @@ def test_large_data_is_held_out_once() -> None:
     assert not set(split.train // 2) & set(split.valid // 2)
 
 
+def test_folds_are_not_repeated_where_an_example_has_one_answer() -> None:
+    targets, groups = np.zeros(40, np.int64), np.arange(40)
+    every = choose_resampling(targets, groups, generator_of)
+    once = choose_resampling(targets, groups, generator_of, repeated=False)
+    assert (every.repeats, once.repeats) == (4, 1)
+    assert "repeated" not in once.name
+    assert all((a.valid == b.valid).all() for a, b in zip(once.splits, every.splits[:5], strict=True))
+
+
 def test_hold_out_share() -> None:
     resampling = hold_out(np.arange(100) % 2, np.arange(100), share=0.25, generator=generator_of(0))
     assert len(resampling.splits[0].valid) == 25
@@ -108,10 +117,9 @@ def test_one_changed_word_in_a_long_text_is_near() -> None:
 def test_what_hangs_together_over_several_links_is_one_group() -> None:
     # Four texts in groups A, B, B, A, the last but one like the first.
     same = np.array([0, 1, 2, 1])
-    links = [(0, 3), (1, 4), (2, 4), (1, 3)]
-    assert len(set(joined(same, links, 5).tolist())) == 1
-    assert joined(same, [(0, 3), (2, 3)], 4).tolist() == [0, 1, 0, 1]
-    assert joined(np.array([7, 7, 3]), [], 8).tolist() == [1, 1, 0]
+    assert len(set(with_named(same, ["A", "B", "B", "A"]).tolist())) == 1
+    assert with_named(same, ["A", None, "A", None]).tolist() == [0, 1, 0, 1]
+    assert with_named(np.array([7, 7, 3]), [None] * 3).tolist() == [1, 1, 0]
 
 
 def test_one_group_alone_is_refused_in_words() -> None:

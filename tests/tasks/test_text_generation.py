@@ -16,6 +16,7 @@ from fewtune.data.conversation import ASSISTANT, SYSTEM, USER, Conversation, Gen
 from fewtune.data.read.prompts import holds_prompts
 from fewtune.errors import DataError, RecipeError
 from fewtune.evaluate.replies import reply_metrics, rouge_l
+from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
 from fewtune.tasks.text_generation import TextGeneration
 from fewtune.tune.generation import OfLikeLength
@@ -244,7 +245,7 @@ def test_what_cannot_be_read_is_said_with_the_line(tmp_path: Path) -> None:
     assert not holds_prompts(str(tmp_path / "none.csv"))
 
 
-def test_what_is_wrong_with_the_data_is_found() -> None:
+def test_what_is_wrong_with_the_data_is_found(tmp_path: Path) -> None:
     rows = [{"prompt": f"question {i}", "response": "yes"} for i in range(20)]
     rows += [{"prompt": "question 3", "response": "no"}, {"prompt": "question 4", "response": "yes"}]
     rows += [{"prompt": "x" * 9000, "response": "yes"}, {"prompt": "same words", "response": "same words"}]
@@ -260,6 +261,7 @@ def test_what_is_wrong_with_the_data_is_found() -> None:
         "test-in-training",
     }
     assert found["one-prompt-several-replies"].count == 2
+    assert task.resample(dataset, RunContext(tmp_path)).repeats == 1, "an example has one answer"
     groups = task.groups(dataset)
     assert groups[3] == groups[20]
     assert len(np.unique(groups)) == 22
