@@ -92,7 +92,7 @@ class Climb:
 
     def without_winner(self, why: str) -> Climb:
         """The same climb with the next best taken, and the reason among those left out; there must be another."""
-        missed = LeftOut(self.winner.candidate.name, why)
+        missed = LeftOut(self.winner.candidate.name, why, tried=True)
         return replace(self, winners=self.winners[1:], left_out=(*self.left_out, missed))
 
 

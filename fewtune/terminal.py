@@ -104,7 +104,7 @@ def show_fit(console: Console, result: FitResult) -> None:
     show_findings(console, [f for f in result.findings if f.level != "info"], limit=_SHOWN_FINDINGS)
     console.print(_rungs(result))
     for left_out in result.left_out:
-        console.print(f"[dim]not tried: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
+        console.print(f"[dim]{left_out.fate}: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
     console.print(f"\n[bold]{escape(in_words(result.scores, result.primary_metric, result.task))}[/]", highlight=False)
     name = result.primary_metric
     console.print(f"[dim]{name.capitalize()} {escape(result.scores.how)}.[/]", highlight=False)

@@ -537,10 +537,22 @@ class Compression:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """A rung that was not tried, and why."""
+    """A rung that was not tried, or not taken in the end, and why.
+
+    Attributes:
+        name: of the rung.
+        why: as a part of a sentence.
+        tried: whether it was tried, and only could not be tuned on all of the data.
+    """
 
     name: str
     why: str
+    tried: bool = False
+
+    @property
+    def fate(self) -> str:
+        """What became of it."""
+        return "tried, but not taken" if self.tried else "not tried"
 
 
 @dataclass(frozen=True, slots=True)

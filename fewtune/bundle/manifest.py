@@ -212,6 +212,6 @@ def rung_as_json(rung: Rung) -> dict[str, Any]:
     }
 
 
-def left_out_as_json(left_out: LeftOut) -> dict[str, str]:
-    """A rung that was not tried, as bundle.json and `--json` hold it."""
-    return {"name": left_out.name, "why": left_out.why}
+def left_out_as_json(left_out: LeftOut) -> dict[str, Any]:
+    """A rung that was not tried, or not taken, as bundle.json and `--json` hold it."""
+    return asdict(left_out)

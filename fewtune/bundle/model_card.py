@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from fewtune.bundle.manifest import Manifest
+from fewtune.types import LeftOut
 
 _METRIC_NAMES = {
     "accuracy": "Accuracy",
@@ -197,6 +198,7 @@ def transformers_card(manifest: Manifest, name: str) -> str:
 
 
 def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
+    left_out = [LeftOut(**some) for some in manifest.left_out]
     parts = [
         f"# {escape(name)}",
         _what(manifest),
@@ -212,7 +214,7 @@ def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:
         "## How it was made",
         _origin(manifest),
         _rungs_table(manifest),
-        "\n".join(f"- not tried: {escape(rung['name'])}: {escape(rung['why'])}" for rung in manifest.left_out),
+        "\n".join(f"- {some.fate}: {escape(some.name)}: {escape(some.why)}" for some in left_out),
         "## Limits",
         _limits(manifest),
         "## Licences",

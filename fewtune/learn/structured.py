@@ -298,7 +298,7 @@ def _fit_best(
             return place, some.candidate.fit(dataset, some.trial.settings, run)
         except TuningError as error:
             run.progress.say(f"{some.candidate.name} could not be tuned on everything ({error}); the next best is")
-            left_out.append(LeftOut(some.candidate.name, f"on all of the data, {error}"))
+            left_out.append(LeftOut(some.candidate.name, f"on all of the data, {error}", tried=True))
     raise RecipeError("Nothing could be tuned on all of the data.", how="Give a longer --budget, or another --method.")
 
 

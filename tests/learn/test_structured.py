@@ -206,6 +206,24 @@ def test_a_rung_without_time_is_left_out_with_the_reason(monkeypatch: pytest.Mon
     assert not (tmp_path / "b").exists()
 
 
+class TimesThenFails(Times):
+    """Cannot be tuned on everything."""
+
+    def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
+        raise TuningError("the loss diverged")
+
+
+def test_a_rung_that_fails_at_last_was_tried(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    offer(monkeypatch, Times("wrong", 3.0), TimesThenFails("right", 2.0))
+    model = fewtune.fit(NUMBERS, task="doubling", out=tmp_path / "a")
+    assert model.manifest.method == "wrong"
+    assert [rung["name"] for rung in model.manifest.rungs] == ["wrong", "right"]
+    for page in ("README.md", "private/report.html"):
+        text = (tmp_path / "a" / page).read_text().lower()
+        assert "tried, but not taken" in text
+        assert "not tried" not in text
+
+
 def test_weights_are_of_groups_and_always_the_same() -> None:
     groups = np.array([0, 0, 1, 2, 2])
     weights = group_weights(groups)

@@ -130,11 +130,20 @@ def _signed_interval(difference: Score, is_share: bool) -> Part:
 
 
 def _left_out(report: Report) -> list[Block]:
-    left_out = report.facts["left_out"]
+    """Those that were not tried, and those that were tried and not taken."""
+    tried = [some for some in report.facts["left_out"] if some.get("tried")]
+    never = [some for some in report.facts["left_out"] if not some.get("tried")]
+    return [
+        *_listed(never, say("Not tried, and why:", "没有试的，以及原因：")),
+        *_listed(tried, say("Tried, but not taken, and why:", "试过但没有采用的，以及原因：")),
+    ]
+
+
+def _listed(left_out: Sequence[Mapping[str, Any]], heading: Phrase) -> list[Block]:
     items: list[Part] = [
         say("{name}: {why}.", "{name}：{why}。", name=named(some["name"]), why=reason(some["why"]))
         for some in left_out[:_MOST]
     ]
     if len(left_out) > _MOST:
         items.append(say("and {more} more", "另有 {more} 个", more=len(left_out) - _MOST))
-    return [Paragraph(say("Not tried, and why:", "没有试的，以及原因：")), Bullets(items)]
+    return [Paragraph(heading), Bullets(items)] if items else []
