@@ -46,7 +46,7 @@ def fit(
     data: Annotated[
         str | None,
         typer.Argument(
-            help="Labelled data: CSV, TSV, JSONL, XLSX, Parquet, a folder of class folders, or a zip of pictures."
+            help="Labelled data: CSV, TSV, JSON, JSONL, XLSX, Parquet, TMX, .po, a folder, or a zip of pictures."
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the bundle goes. [default: ./<data name>.fewtune]")] = None,
@@ -57,7 +57,7 @@ def fit(
     test: Annotated[str | None, typer.Option(help="Labelled data to score the finished model on.")] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
     method: Annotated[
-        str | None, typer.Option(help="auto, tfidf, head, contrastive, partial, lora or full. [default: auto]")
+        str | None, typer.Option(help="auto, none, tfidf, head, contrastive, partial, lora or full. [default: auto]")
     ] = None,
     augment: Annotated[
         str | None,
@@ -171,15 +171,12 @@ def _predict_structured(
     for note in inputs.notes:
         console.print(note, style="dim", highlight=False, markup=False)
     answers = model.predict(inputs.values, progress=TerminalProgress(console))
-    if as_json:
-        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels)})
-        if out is None:
-            return
-    written = task.write_answers(inputs, answers, model.labels, out)
     if out is not None:
-        console.print(written, highlight=False, markup=False)
-    else:
-        sys.stdout.write(written)
+        console.print(task.write_answers(inputs, answers, model.labels, out), highlight=False, markup=False)
+    if as_json:
+        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels, out)})
+    elif out is None:
+        sys.stdout.write(task.write_answers(inputs, answers, model.labels, None))
 
 
 def _predict_classes(
@@ -271,7 +268,9 @@ def check(
                 }
             )
             return
-        console.print(f"{len(dataset)} examples in {len(dataset.labels)} classes ({dataset.source})", markup=False)
+        count = len(dataset.labels)
+        classes = f" in {count} {'class' if count == 1 else 'classes'}" if count else ""
+        console.print(f"{len(dataset)} examples{classes} ({dataset.source})", markup=False)
         for note in dataset.notes:
             console.print(note, style="dim", highlight=False, markup=False)
         show_findings(console, findings)

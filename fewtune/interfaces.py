@@ -476,9 +476,14 @@ class StructuredTask(Task):
     def answer_as_json(self, answer: Any, labels: tuple[str, ...]) -> Any:
         """An answer as `predict --json` prints it."""
 
-    def answers_as_json(self, inputs: Inputs, answers: Sequence[Any], labels: tuple[str, ...]) -> list[Any]:
-        """Answers to all inputs as `predict --json` prints them; by default one an input."""
-        del inputs
+    def answers_as_json(
+        self, inputs: Inputs, answers: Sequence[Any], labels: tuple[str, ...], out: Path | None
+    ) -> list[Any]:
+        """Answers to all inputs as `predict --json` prints them; by default one an input.
+
+        `out` is where `write_answers` wrote them; None: nowhere.
+        """
+        del inputs, out
         return [self.answer_as_json(answer, labels) for answer in answers]
 
     @abstractmethod

@@ -110,7 +110,11 @@ def test_augment(tmp_path: Path) -> None:
     assert not (tmp_path / "wrong.csv").exists()
 
 
-def test_check_and_models(csv_file: Path) -> None:
+def test_check_and_models(csv_file: Path, tmp_path: Path) -> None:
+    assert "examples in 5 classes" in run("check", csv_file).stderr.replace("\n", " ")
+    pairs = tmp_path / "pairs.csv"
+    pairs.write_text("en,pt\nthe cat,o gato\nthe dog,o cão\n")
+    assert "2 examples (" in run("check", pairs).stderr
     done = run("check", csv_file, "--json")
     assert done.returncode == 0
     assert json.loads(done.stdout)["examples"] == 110

@@ -113,13 +113,14 @@ class ObjectDetection(StructuredTask):
         ]
 
     def answers_as_json(
-        self, inputs: Inputs, answers: Sequence[Detections], labels: tuple[str, ...]
+        self, inputs: Inputs, answers: Sequence[Detections], labels: tuple[str, ...], out: Path | None
     ) -> list[dict[str, Any]]:
         """COCO's results, with the pictures' and categories' names beside their numbers.
 
         `image_id` is that of the COCO file where the pictures came from one, else the picture's place, counted from 1;
         `category_id` counts the model's labels from 1.
         """
+        del out
         table, rows = inputs.table, []
         names = table.column(PATH)
         numbers = table.column(_ID) if _ID in table.columns else [str(n) for n in range(1, len(names) + 1)]
@@ -134,7 +135,7 @@ class ObjectDetection(StructuredTask):
         self, inputs: Inputs, answers: Sequence[Detections], labels: tuple[str, ...], out: Path | None
     ) -> str:
         """COCO's results as JSON."""
-        rows = self.answers_as_json(inputs, answers, labels)
+        rows = self.answers_as_json(inputs, answers, labels, out)
         text = "[\n" + ",\n".join(json.dumps(row, ensure_ascii=False) for row in rows) + "\n]\n"
         if out is None:
             return text

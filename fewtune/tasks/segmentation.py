@@ -128,12 +128,16 @@ class Segmentation(StructuredTask):
         }
 
     def answers_as_json(
-        self, inputs: Inputs, answers: Sequence[IndexMask], labels: tuple[str, ...]
+        self, inputs: Inputs, answers: Sequence[IndexMask], labels: tuple[str, ...], out: Path | None
     ) -> list[dict[str, Any]]:
-        """As `answer_as_json`, with the picture's name in the place of the PNG."""
+        """As `answer_as_json`, with the picture's name; for masks that were written, their names instead of them."""
         names = inputs.table.column(PATH)
-        rows = [self.answer_as_json(answer, labels) for answer in answers]
-        return [{"file": name, **row, "png": mask} for name, row, mask in zip(names, rows, _files(inputs), strict=True)]
+        rows = [
+            {"file": name, **self.answer_as_json(answer, labels)} for name, answer in zip(names, answers, strict=True)
+        ]
+        if out is None:
+            return rows
+        return [{**row, "png": mask} for row, mask in zip(rows, _files(inputs), strict=True)]
 
     def target_as_json(self, example: Example, labels: tuple[str, ...]) -> dict[str, Any]:
         """The true mask, in the same form as an answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from sklearn.metrics import confusion_matrix
 
 import fewtune
 from fewtune import catalog, pipeline
-from fewtune.data.mask import IGNORE, IndexMask
+from fewtune.data.mask import IGNORE, IndexMask, encode_mask
 from fewtune.errors import UserError
 from fewtune.evaluate.segmentation import confusion, count_masks, mask_metrics
 from fewtune.recipe import Recipe
@@ -76,6 +77,17 @@ def test_a_recipe_makes_the_same_masks_again(tmp_path: Path) -> None:
     )
     graphs = [sorted(model.bundle.glob("*.onnx")) for model in (first, second)]
     assert [path.read_bytes() for path in graphs[0]] == [path.read_bytes() for path in graphs[1]]
+
+
+def test_json_holds_the_masks_where_they_are_not_written(tmp_path: Path) -> None:
+    task = Segmentation()
+    inputs = task.inputs(str(masked_folder(tmp_path / "data", 2)), Recipe())
+    answers = [IndexMask(encode_mask(np.full((4, 6), number, np.uint8))) for number in range(2)]
+    loose = task.answers_as_json(inputs, answers, CLASSES, None)
+    assert [base64.b64decode(row["png"]) for row in loose] == [answer.png for answer in answers]
+    written = task.answers_as_json(inputs, answers, CLASSES, tmp_path)
+    assert [row["png"] for row in written] == ["000.png", "001.png"]
+    assert [row["file"] for row in written] == [row["file"] for row in loose]
 
 
 def test_what_is_wrong_is_found_and_named(tmp_path: Path) -> None:
