@@ -30,6 +30,13 @@ class Seq2SeqNetwork(nn.Module):
         tensors = {name: part.detach().numpy().copy() for name, part in self._parts.items()}
         return replace(self._given, tensors=tensors)
 
+    @torch.no_grad()
+    def keep_tuned(self, share: float) -> None:
+        """Keep so much of every change since the weights were given: 1 is all of it."""
+        for name, part in self._parts.items():
+            given = torch.from_numpy(np.array(self._given.tensors[name], np.float32))
+            part.copy_(torch.lerp(given, part, share))
+
     @property
     def source_table(self) -> Tensor:
         """(source words, width)."""

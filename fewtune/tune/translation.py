@@ -2,6 +2,8 @@
 
 What the model knew is kept by rehearsal (Robins 1995): beside the pairs it learns its own translations of general
 text, made before it is tuned. Too high a rate or smoothed labels would lose far more than the domain's words gain.
+What is delivered lies between the untouched weights and the tuned ones (WiSE-FT, Wortsman et al. 2022,
+arXiv:2109.01903): most of the gain comes early on the way, most of what is forgotten late.
 """
 
 from __future__ import annotations
@@ -62,9 +64,18 @@ SETTINGS = {
     "rehearsal": "sentences of the model's own for each pair: what keeps it from forgetting",
     "warmup": "share of the steps in which the learning rate rises",
     "weight_decay": "of AdamW",
+    "mix": "share of the tuned weights in what is delivered, the rest is the untouched model's: less forgets less",
     "protect": PROTECT,
 }
-_DEFAULTS = {"learning_rate": 1e-4, "tokens": 3000, "rehearsal": 1.0, "warmup": 0.1, "weight_decay": 0.0, "protect": 1}
+_DEFAULTS = {
+    "learning_rate": 1e-4,
+    "tokens": 3000,
+    "rehearsal": 1.0,
+    "warmup": 0.1,
+    "weight_decay": 0.0,
+    "mix": 0.4,
+    "protect": 1,
+}
 _EPOCHS = 4.0
 
 
@@ -188,8 +199,11 @@ class FullCandidate(TranslationCandidate):
 
         Raises:
             TuningError: not even half an epoch fits.
+            RecipeError: more than the tuned weights is asked for.
         """
         settings = {**_DEFAULTS, **self._settings}
+        if settings["mix"] > 1:
+            raise RecipeError(f"mix cannot be {settings['mix']}.", where="--set", how="It is a share, at most 1.")
         opened = self._opened(settings)
         pairs = prepared([(example.input, example.target) for example in dataset], opened.subwords)
         if not pairs:
@@ -252,6 +266,7 @@ class FullCandidate(TranslationCandidate):
             )
         except DivergedError as error:
             raise TuningError(f"{error}: try a lower --set learning_rate") from None
+        objective.network.keep_tuned(float(settings["mix"]))
         return _after(opened, objective, pairs)
 
     def _rehearsed(self, opened: _Opened, count: int, run: RunContext) -> list[Pair]:

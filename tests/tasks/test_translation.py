@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,12 +13,16 @@ from hypothesis import strategies as st
 
 import fewtune
 from fewtune import catalog, pipeline
+from fewtune.backbones.seq2seq import translator_from
 from fewtune.data.protection import kept_and_all, protect, spans_of
 from fewtune.data.read.translations import read_pairs
 from fewtune.errors import DataError, RecipeError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
+from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
 from fewtune.tasks.translation import Translation
+from fewtune.tune.translation import FullCandidate
+from fewtune.types import Example
 from tests import marian
 
 PAIRS = [
@@ -217,3 +222,32 @@ def test_twice_the_weight_is_twice_the_sentence(pairs: list[tuple[str, str]]) ->
     once = chrf_counts(answers, references)
     twice = chrf_counts([answers[0], *answers], [references[0], *references])
     assert chrf(once, weights)[0] == pytest.approx(chrf(twice, np.ones((1, len(pairs) + 1)))[0])
+
+
+def test_what_is_delivered_lies_between_the_untouched_and_the_tuned_weights(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    model = translator_from(str(marian.write_student(tmp_path / "student")))
+    examples = [Example(source, target, "", None) for source, target in PAIRS]
+    settings = {"epochs": 2, "learning_rate": 3e-3, "tokens": 3000, "rehearsal": 0, "warmup": 0.1, "weight_decay": 0}
+
+    def weights(mix: float) -> Mapping[str, np.ndarray]:
+        candidate = FullCandidate(model, {}, ("en", "pt"))
+        run = RunContext(tmp_path)
+        with run.progress.step("", total=1) as step:
+            tuned = candidate.tuned(examples, {**settings, "protect": 1, "mix": mix}, "a", run, step)
+        return tuned.parts.weights.tensors
+
+    untouched, tuned, mixed = model.parts.weights.tensors, weights(1), weights(0.25)
+    assert any(not np.array_equal(untouched[name], tuned[name]) for name in untouched)
+    for name, before in untouched.items():
+        np.testing.assert_allclose(mixed[name], 0.75 * before + 0.25 * tuned[name], atol=1e-6, err_msg=name)
+
+
+def test_more_than_the_tuned_weights_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    student = str(marian.write_student(tmp_path / "student"))
+    with pytest.raises(RecipeError, match="mix cannot be 2"):
+        fewtune.fit(
+            MANY, task="translation", out=tmp_path / "a", model=student, method="full", settings={"mix": 2}, budget="2m"
+        )
+    assert not (tmp_path / "a").exists()
