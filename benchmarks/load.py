@@ -1,9 +1,15 @@
-"""A bounded load on a service at this machine: an HTTP client that costs as little as can be."""
+"""A bounded load on a service at this machine.
+
+By wrk where every connection asks again as soon as it is answered; by a client of our own where requests come at a rate
+of their own, which wrk cannot do.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
+import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,10 +37,6 @@ class Load:
     broken: int = 0
     unsent: int = 0
 
-    def count(self, status: int) -> int:
-        """How many answers had this status."""
-        return len(self.milliseconds.get(status, ()))
-
     def percentile(self, status: int, percent: float) -> float | None:
         """Time to the answers of this status; None where there were none."""
         times = self.milliseconds.get(status)
@@ -43,7 +45,7 @@ class Load:
     @property
     def answers_per_second(self) -> float:
         """Good ones."""
-        return self.count(200) / self.seconds
+        return len(self.milliseconds.get(200, ())) / self.seconds
 
     def statuses(self) -> dict[str, int]:
         """How many answers had each status."""
@@ -75,11 +77,14 @@ class _Connection:
         self._writer.close()
 
 
-def requests_of(texts: Sequence[str]) -> list[bytes]:
-    """A request to /predict for each text."""
-    bodies = [json.dumps({"inputs": [text]}, ensure_ascii=False).encode() for text in texts]
+def bodies_of(texts: Sequence[str]) -> list[str]:
+    """What is posted to /predict, a text a request."""
+    return [json.dumps({"inputs": [text]}) for text in texts]
+
+
+def _request(body: str) -> bytes:
     head = "POST /predict HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n"
-    return [head.format(len(body)).encode() + body for body in bodies]
+    return (head.format(len(body)) + body).encode()
 
 
 async def _timed(load: Load, connection: _Connection, request: bytes) -> bool:
@@ -94,27 +99,59 @@ async def _timed(load: Load, connection: _Connection, request: bytes) -> bool:
     return True
 
 
-def closed(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Load:
-    """Every connection asks again as soon as it is answered."""
+@dataclass(frozen=True)
+class Answered:
+    """What wrk met.
 
-    async def one(load: Load, number: int, end: float) -> None:
-        connection = await _Connection.open(port)
-        position = number
-        while time.perf_counter() < end and await _timed(load, connection, requests[position % len(requests)]):
-            position += connections
-        connection.close()
+    Attributes:
+        per_second: answers with status 200.
+        p50_ms, p99_ms: time to an answer of any status.
+        errors: other statuses, and requests that got no answer.
+    """
 
-    async def all_of_them() -> Load:
-        load, started = Load(), time.perf_counter()
-        await asyncio.gather(*(one(load, number, started + seconds) for number in range(connections)))
-        load.seconds = time.perf_counter() - started
-        return load
-
-    return asyncio.run(all_of_them())
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+    errors: int
 
 
-def open_rate(port: int, requests: Sequence[bytes], *, per_second: float, seconds: float) -> Load:
+_WRK = """
+local bodies = {{ {bodies} }}
+local place = 0
+wrk.method = "POST"
+wrk.headers["Content-Type"] = "application/json"
+function request()
+  place = place % #bodies + 1
+  return wrk.format(nil, nil, nil, bodies[place])
+end
+function done(summary, latency)
+  local e = summary.errors
+  io.write(string.format("RESULT %d %d %f %f %d", summary.requests, summary.duration, latency:percentile(50),
+    latency:percentile(99), e.connect + e.read + e.write + e.status + e.timeout))
+end
+"""
+
+
+def closed(port: int, bodies: Sequence[str], *, connections: int, seconds: int) -> Answered:
+    """Every connection asks again as soon as it is answered.
+
+    Raises:
+        FileNotFoundError: wrk is not installed.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
+        # What JSON escapes, Lua would read otherwise: long brackets take it as it is.
+        script.write(_WRK.format(bodies=", ".join(f"[==[{body}]==]" for body in bodies)))
+        script.flush()
+        command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "-s", script.name]
+        command.append(f"http://127.0.0.1:{port}/predict")
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    requests, micros, p50, p99, errors = map(float, done.stdout.rpartition("RESULT ")[2].split())
+    return Answered((requests - errors) / micros * 1e6, round(p50 / 1e3, 1), round(p99 / 1e3, 1), int(errors))
+
+
+def open_rate(port: int, bodies: Sequence[str], *, per_second: float, seconds: float) -> Load:
     """Requests come at a rate of their own, whether or not the service keeps up."""
+    requests = list(map(_request, bodies))
 
     async def all_of_them() -> Load:
         load, idle, tasks = Load(), list[_Connection](), set[asyncio.Task[Any]]()

@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fewtune.serve.priority import give_way
 from fewtune.serve.refusals import overloaded, stopping, too_late
 
 Compute = Callable[[list[Any]], Sequence[Any]]
@@ -126,6 +127,7 @@ class Batcher:
         self._thread.join()
 
     def _work(self) -> None:
+        give_way()
         while jobs := self._take():
             wanted = [job for job in jobs if not job.answers.done()]
             if wanted:

@@ -19,6 +19,7 @@ from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.serve.kinds import KINDS, Kind
+from fewtune.serve.priority import giving_way
 from fewtune.serve.refusals import Refusal
 from fewtune.types import Answer, FloatArray
 
@@ -144,7 +145,7 @@ class ServedBundle:
                 how="Serve it under a name of its own, or start the service again.",
             )
         verify(self._folder, manifest)
-        runtime = open_runtime(self._folder, manifest, threads=self._threads)
+        runtime = giving_way(lambda: open_runtime(self._folder, manifest, threads=self._threads))
         digest = hashlib.sha256(manifest.to_json().encode()).hexdigest()[:16]
         try:
             # Read now: by the time it is asked for, the folder may hold another version.
