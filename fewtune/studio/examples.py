@@ -234,19 +234,18 @@ def unlabelled(database: Database) -> list[Row]:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """What a model said of an example without a label; in a list of these, the first is to be labelled first."""
+    """What a model said of an example without a label, if it did; of several, the first is to be labelled first."""
 
     id: int
-    prediction: str
-    confidence: float
+    prediction: str | None
+    confidence: float | None
 
 
 def keep_suggestions(database: Database, suggested: Iterable[Suggested]) -> None:
     """Order what is not labelled, and note what the model took it for; what was suggested before is forgotten."""
     with database.writing() as connection:
         connection.execute(
-            "UPDATE examples SET rank = ?, prediction = NULL, confidence = NULL WHERE prediction IS NOT NULL",
-            (LAST_RANK,),
+            "UPDATE examples SET rank = ?, prediction = NULL, confidence = NULL WHERE rank < ?", (LAST_RANK, LAST_RANK)
         )
         connection.executemany(
             "UPDATE examples SET rank = ?, prediction = ?, confidence = ? WHERE id = ?",

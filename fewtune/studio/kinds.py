@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from fewtune.bundle.write import write_atomically
-from fewtune.data.boxes import Boxes
+from fewtune.data.boxes import Boxes, Detections
 from fewtune.data.columns import find_columns
 from fewtune.data.picture import facts, is_picture_name
 from fewtune.data.read import read_table
@@ -26,7 +26,7 @@ from fewtune.errors import DataError
 from fewtune.studio import limits
 from fewtune.studio.examples import NewExample, clean
 from fewtune.studio.refusals import StudioRefusal
-from fewtune.studio.shapes import Shape, coco, labels_in, shapes_of
+from fewtune.studio.shapes import SURE, Shape, coco, labels_in, shapes_of
 from fewtune.types import Table
 
 _TABLES = (".csv", ".tsv", ".xlsx", ".jsonl", ".txt")
@@ -100,6 +100,11 @@ class Kind(ABC):
     def labels_used(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         """The labels that examples have."""
         return {row["label"] for row in rows}
+
+    def proposed(self, answer: Any, labels: Sequence[str]) -> list[Shape]:
+        """What a model's answer to a picture would be if somebody had drawn it; where nothing is drawn, nothing."""
+        del answer, labels
+        return []
 
 
 class TextKind(Kind):
@@ -280,6 +285,15 @@ class BoxKind(PictureKind):
     def labels_used(self, rows: Sequence[Mapping[str, Any]]) -> set[str]:
         """The labels of all shapes."""
         return {label for row in rows for label in labels_in(shapes_of(row["shapes"]))}
+
+    def proposed(self, answer: Detections, labels: Sequence[str]) -> list[Shape]:
+        """The boxes that are sure enough."""
+        found = zip(answer.boxes_xyxy, answer.labels, answer.scores, strict=True)
+        return [
+            {"label": labels[int(label)], "box": [round(float(edge), 1) for edge in box]}
+            for box, label, score in found
+            if score >= SURE
+        ]
 
 
 def _shapes(boxes: Boxes, labels: Sequence[str]) -> list[Shape]:

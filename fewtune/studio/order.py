@@ -1,95 +1,77 @@
-"""Which of the unlabelled examples are to be labelled first, after what the newest model says of them."""
+"""Which of the unlabelled examples are to be labelled first: what the library suggests with the newest model."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 import numpy as np
 
+from fewtune.errors import DataError
 from fewtune.model import Model, load
 from fewtune.progress import Progress
-from fewtune.studio.database import Database
+from fewtune.studio.database import Database, Row
 from fewtune.studio.examples import Suggested, keep_suggestions, unlabelled
 from fewtune.studio.kinds import KINDS
-from fewtune.studio.results import SURE
 from fewtune.studio.runs import Run
 from fewtune.studio.shapes import stored
-from fewtune.types import FloatArray
+from fewtune.types import Suggestions
 
-# So long a model is asked about the unlabelled examples; of a hundred thousand, a slow one sees a fair part.
+# As many as somebody labels before training again.
+_WANTED = 200
+# So many are looked at before the first suggestions are there.
+_FIRST = 512
+# So long examples are looked at: of a hundred thousand, a slow model sees a fair part.
 _SECONDS = 60.0
-_CHUNK = 256
 
 
 def order_unlabelled(run: Run, progress: Progress) -> None:
-    """Note in the project what the run's model takes unlabelled examples for, the most useful first."""
+    """Note in the project what is to be labelled first, and what the run's model takes it for."""
     database = Database(run.project / "project.db")
     try:
         rows = unlabelled(database)
         if not rows:
             return
-        model = load(run.bundle)
-        kind = KINDS[model.task]
-        # Where not all can be seen, a random part is fair to all.
-        shuffled = np.random.default_rng(run.recipe().seed).permutation(len(rows))
-        inputs = [kind.place(run.project, rows[place]["input"]) for place in shuffled]
-        if kind.draws:
-            _order_pictures(database, model, [int(rows[place]["id"]) for place in shuffled], inputs, progress)
-            return
-        probabilities = _within(model, inputs, progress)
-        numbers = [int(rows[place]["id"]) for place in shuffled[: len(probabilities)]]
-        order = most_useful(probabilities)
-        keep_suggestions(database, [_suggested(model, numbers[place], probabilities[place]) for place in order])
+        model, seed = load(run.bundle), run.recipe().seed
+        # Where not all can be looked at, a random part is fair to all.
+        rows = [rows[place] for place in np.random.default_rng(seed).permutation(len(rows))]
+        for some in _more_and_more(rows):
+            inputs = [KINDS[model.task].place(run.project, row["input"]) for row in some]
+            try:
+                found = model.suggest(inputs, _WANTED, seed=seed, progress=progress)
+            except DataError:  # nothing among these is new
+                continue
+            keep_suggestions(database, _told(run.project, model, found, some, progress))
     finally:
         database.close()
 
 
-def _order_pictures(
-    database: Database, model: Model, numbers: Sequence[int], inputs: Sequence[Any], progress: Progress
-) -> None:
-    """Pictures by the most wavering of their boxes; what was found is noted, to be drawn before anybody draws."""
-    started, found = time.monotonic(), list[tuple[float, Suggested]]()
-    with progress.step("Order what is not labelled", total=len(inputs)) as step:
-        for number, picture in zip(numbers, inputs, strict=True):
-            (boxes,) = model.predict([picture])
-            doubt = float((boxes.scores * (1 - boxes.scores)).max(initial=0.0))
-            sure = boxes.scores >= SURE
-            rows = zip(boxes.boxes_xyxy[sure], boxes.labels[sure], strict=True)
-            shapes = [
-                {"label": model.labels[int(label)], "box": [round(float(edge), 1) for edge in box]}
-                for box, label in rows
-            ]
-            found.append((doubt, Suggested(number, stored(shapes), float(boxes.scores.max(initial=0.0)))))
+def _more_and_more(rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """The first few, then twice as many each time: what was looked at before is not looked at again."""
+    count, started = _FIRST, time.monotonic()
+    yield rows[:count]
+    # The next time takes about as long as all before.
+    while count < len(rows) and time.monotonic() - started < _SECONDS / 2:
+        count *= 2
+        yield rows[:count]
+
+
+def _told(project: Path, model: Model, found: Suggestions, rows: Sequence[Row], progress: Progress) -> list[Suggested]:
+    kind, rows = KINDS[model.task], [rows[some.row] for some in found]
+    if not kind.draws:
+        return [
+            Suggested(int(row["id"]), some.prediction or None, some.confidence)
+            for row, some in zip(rows, found, strict=True)
+        ]
+    # What the model finds in a picture is there to be mended before anybody draws; for as many as there is time.
+    told, started = list[Suggested](), time.monotonic()
+    with progress.step("Predict", total=len(rows)) as step:
+        for row in rows:
+            answer = None
+            if time.monotonic() - started < _SECONDS:
+                (answer,) = model.predict([kind.place(project, row["input"])])
+            proposed = None if answer is None else stored(kind.proposed(answer, model.labels))
+            told.append(Suggested(int(row["id"]), proposed, None))
             step.advance()
-            if time.monotonic() - started > _SECONDS:
-                break
-    keep_suggestions(database, [some for _, some in sorted(found, key=lambda pair: -pair[0])])
-
-
-def most_useful(probabilities: FloatArray) -> Sequence[int]:
-    """Places of examples by what their labels would teach, most first: those that the model is least sure of.
-
-    Args:
-        probabilities: (n, classes).
-    """
-    return [int(place) for place in np.argsort(probabilities.max(axis=1), kind="stable")]
-
-
-def _within(model: Model, inputs: Sequence[Any], progress: Progress) -> FloatArray:
-    """(m, classes) probabilities of the first m inputs: all, or as many as the time allows."""
-    started, found = time.monotonic(), list[FloatArray]()
-    with progress.step("Order what is not labelled", total=len(inputs)) as step:
-        for start in range(0, len(inputs), _CHUNK):
-            part = inputs[start : start + _CHUNK]
-            found.append(model.predict_proba(part))
-            step.advance(len(part))
-            if time.monotonic() - started > _SECONDS:
-                break
-    return np.concatenate(found)
-
-
-def _suggested(model: Model, number: int, row: FloatArray) -> Suggested:
-    best = int(row.argmax())
-    return Suggested(number, model.labels[best], float(row[best]))
+    return told

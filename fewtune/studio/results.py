@@ -23,11 +23,11 @@ from fewtune.studio.plain import in_both
 from fewtune.studio.projects import Project
 from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
+from fewtune.studio.shapes import SURE
 from fewtune.types import FloatArray
 
 _SHOWN_ERRORS = 50
-# Score from which a box is shown as found, and intersection over union from which two boxes are of the same thing.
-SURE = 0.3
+# Intersection over union from which two boxes are of the same thing.
 _SAME = 0.5
 _PRIVATE = ("out_of_fold.jsonl", "label_issues.jsonl")
 

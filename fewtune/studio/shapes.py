@@ -8,6 +8,8 @@ from typing import Any
 
 # The label of a picture on which was drawn what there is to draw, though that be nothing; somebody's is never empty.
 DRAWN = ""
+# Score from which a box counts as found.
+SURE = 0.3
 Shape = dict[str, Any]
 
 

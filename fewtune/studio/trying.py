@@ -10,8 +10,8 @@ from fewtune.errors import DataError
 from fewtune.serve import limits as serve_limits
 from fewtune.serve.explain import occlusions, segments, weight
 from fewtune.studio.refusals import StudioRefusal
-from fewtune.studio.results import SURE
 from fewtune.studio.runs import Run
+from fewtune.studio.shapes import SURE
 
 if TYPE_CHECKING:
     from fewtune.model import Model

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import zipfile
+from contextlib import closing
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 pytest.importorskip("fastapi")
 
 import fewtune
-from fewtune.studio.order import most_useful
+from fewtune.progress import SilentProgress
+from fewtune.studio import order
+from fewtune.studio.examples import NewExample, add_examples, waiting
+from fewtune.studio.projects import Project
 from fewtune.studio.runs import runs_of
+from tests.conftest import needs_encoder
 from tests.studio.conftest import FILE, Client, Desk, ended, project_of, running, studio
 
 
@@ -65,14 +70,34 @@ def test_the_result_is_in_words_and_its_errors_are_rows(trained) -> None:
     assert {error["prediction"] for error in desk.get("/errors", params=labels)["errors"]} == {labels["predicted"]}
 
 
-def test_what_is_not_labelled_is_ordered(trained) -> None:
+@needs_encoder
+def test_what_is_not_labelled_is_ordered_as_the_library_suggests(trained, tickets: list[tuple[str, str]]) -> None:
     desk, _ = trained
     waiting = desk.get("/waiting", params={"limit": 20})["rows"]
-    assert len(waiting) == 20
-    confidences = [row["confidence"] for row in waiting]
-    assert confidences == sorted(confidences)
-    assert all(row["prediction"] for row in waiting)
-    assert most_useful(np.array([[0.9, 0.1], [0.4, 0.6]])) == [1, 0]
+    run = runs_of(project_of(desk).folder)[0]
+    suggested = [some.input for some in fewtune.load(run.bundle).suggest([text for text, _ in tickets[60:80]], 20)]
+    assert sorted(row["input"] for row in waiting if row["prediction"]) == sorted(suggested)
+    assert [row["input"] for row in waiting[:5]] == suggested[:5]
+    assert all(0 < row["confidence"] <= 1 for row in waiting if row["prediction"])
+
+
+@needs_encoder
+def test_of_many_rows_a_part_is_looked_at(trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk, _ = trained
+    shutil.copytree(project_of(desk).folder, tmp_path / "p-tickets")
+    project = Project(tmp_path / "p-tickets")
+    with closing(project.database) as database:
+        add_examples(database, (NewExample(f"row {i} of many, about {i * i}") for i in range(20_000)))
+        monkeypatch.setattr(order, "_FIRST", 40)
+        monkeypatch.setattr(order, "_SECONDS", 0.0)
+        monkeypatch.setattr(order, "_WANTED", 10)
+        looked = order._more_and_more(list(range(20_000)))
+        assert [len(some) for some in looked] == [40]
+        order.order_unlabelled(runs_of(project.folder)[0], SilentProgress())
+        rows = waiting(database, 30)
+        assert [row["prediction"] is not None for row in rows] == [True] * 10 + [False] * 20
+        monkeypatch.setattr(order, "_SECONDS", 60.0)
+        assert [len(some) for some in order._more_and_more(list(range(100)))] == [40, 80, 100]
 
 
 def test_it_can_be_tried(trained) -> None:

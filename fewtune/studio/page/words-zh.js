@@ -2,7 +2,8 @@
 
 const STEPS = [
   [/^Folds of (.+)$/, (name) => `${name}：交叉验证`], [/^Tune (.+) on everything$/, (name) => `用全部数据微调 ${name}`],
-  [/^Learning curve$/, () => "学习曲线"], [/^Predict$/, () => "预测"], [/^Order what is not labelled$/, () => "为未标注的样例排序"],
+  [/^Learning curve$/, () => "学习曲线"], [/^Predict$/, () => "预测"], [/^Look at the pool$/, () => "查看未标注的样例"], [/^Look at what is labelled$/, () => "查看已标注的样例"],
+  [/^Encode texts with (.+)$/, (name) => `用 ${name} 编码文本`], [/^Encode pictures.*$/, () => "编码图片"],
   [/^Make views$/, () => "生成增强样本"],
 ];
 
