@@ -35,6 +35,7 @@ import scale
 import serve
 import speed
 import suggest
+import translation
 import trunk
 import views
 
@@ -56,6 +57,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "pictures": pictures.measurements,
     "compression": compression.measurements,
     "generation": generation.measurements,
+    "translation": translation.measurements,
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
@@ -77,6 +79,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "pictures": pictures.table,
     "compression": compression.table,
     "generation": generation.table,
+    "translation": translation.table,
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,
