@@ -56,7 +56,7 @@ def _fit_classes(place: Path) -> fewtune.Model:
 
 def _fit_boxes(place: Path) -> fewtune.Model:
     pytest.importorskip("timm")
-    quick = {"steps": 8, "width_px": 96, "height_px": 64, "augment": "crop,light,flip,vertical-flip"}
+    quick = {"steps": 16, "width_px": 96, "height_px": 64, "augment": "crop,light,flip,vertical-flip"}
     train, test = coco_folder(place / "train", 12), coco_folder(place / "test", 2, start=100)
     out = place / "boxes.fewtune"
     return fewtune.fit(train, test=str(test), method="partial", budget="20m", out=out, settings=quick)

@@ -94,7 +94,7 @@ def new_project(page: Page, title: str, task: str, labels: tuple[str, ...]) -> N
         expect(page.locator("#labels > li")).to_have_count(count)
 
 
-def train(page: Page, method: str) -> None:
+def train(page: Page, method: str, rungs: int = 1) -> None:
     tab(page, 3)
     page.click("summary")
     page.select_option("#method", method)
@@ -102,8 +102,8 @@ def train(page: Page, method: str) -> None:
     page.click("#train")
     expect(page.locator("#stop")).to_be_visible()
     page.reload()  # loses nothing
-    expect(page.locator(".ladder tbody tr")).to_have_count(1, timeout=120_000)
-    expect(page.locator("#training a")).to_be_visible(timeout=120_000)
+    expect(page.locator(".ladder tbody tr")).to_have_count(rungs, timeout=300_000)
+    expect(page.locator("#training a")).to_be_visible(timeout=300_000)
 
 
 def bundle(page: Page, folder: Path) -> fewtune.Model:
@@ -194,7 +194,7 @@ def test_pictures_become_a_model(browser: Any, url: str, tmp_path: Path) -> None
         picture(page, "pictures-label")
         page.keyboard.press("1")
         expect(page.locator("#left")).to_contain_text("13")
-        train(page, "head")
+        train(page, "head", rungs=2)  # learning from mirrored pictures, and from more views
         tab(page, 4)
         page.set_input_files("#try-picture", alone)
         expect(page.locator("#answer h3")).to_contain_text("disc")
