@@ -71,11 +71,13 @@ from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
+from fewtune.tune.self_training import UNLABELED
 from fewtune.tune.tfidf import TfidfTuner
 from fewtune.tune.translation import TranslationFullTuner, UntouchedTuner
 
 _SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
+    UNLABELED,
     "label_names",
     "known_classes",
     "warmup",

@@ -55,6 +55,9 @@ def fit(
     label: LabelColumn = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled data to score the finished model on.")] = None,
+    unlabeled: Annotated[
+        str | None, typer.Option(help="Inputs without a label to learn from too, where it pays.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
     method: Annotated[
         str | None, typer.Option(help="auto, none, tfidf, head, contrastive, partial, lora or full. [default: auto]")
@@ -90,6 +93,7 @@ def fit(
             "label": label,
             "group": group,
             "test": test,
+            "unlabeled": unlabeled,
             "model": model,
             "method": method,
             "augment": augment,
@@ -801,6 +805,7 @@ def _fit_as_json(result: Any) -> dict[str, Any]:
         "comparisons": [asdict(comparison) for comparison in result.comparisons],
         "learning_curve": asdict(result.learning_curve) if result.learning_curve else None,
         "suspects": [asdict(suspect) for suspect in result.suspects],
+        "unlabelled": asdict(result.unlabelled) if result.unlabelled else None,
         "seconds": round(result.seconds, 3),
         "peak_memory_mb": round(result.peak_memory_mb, 1),
     }

@@ -235,11 +235,13 @@ class Method(ABC):
         name: what `--method` takes.
         tasks: the tasks it serves.
         settings: what `--set` takes for it: name to one line of help.
+        learns_unlabelled: whether it offers rungs that learn from `Dataset.unlabelled` too.
     """
 
     name: ClassVar[str]
     tasks: ClassVar[tuple[str, ...]]
     settings: ClassVar[Mapping[str, str]]
+    learns_unlabelled: ClassVar[bool] = False
 
 
 class Tuner(Method):

@@ -303,6 +303,7 @@ def fit(
     *,
     out: str | Path | None = None,
     test: str = "",
+    unlabeled: Any = None,
     task: str = "auto",
     text: str = "",
     label: str = "",
@@ -323,6 +324,8 @@ def fit(
         data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
         out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
         test: a file of labelled data to score the finished model on; it never chooses anything.
+        unlabeled: inputs without a label that may be learnt from too: a path, a DataFrame or a list; kept where the
+            folds say that it pays.
         task: what is learnt; "auto" finds it from the data.
         text, label, group: column names, where they are not found by themselves.
         model: a pretrained model by name or folder; "auto" tries all that fit.
@@ -338,11 +341,12 @@ def fit(
     Raises:
         UserError: the data, a setting or the place cannot be used; says what, where and how to mend it.
     """
-    is_path = isinstance(data, str | Path)
+    is_path, pool_is_path = isinstance(data, str | Path), isinstance(unlabeled, str | Path)
     recipe = make_recipe(
         {
             "data": str(data) if is_path else "",
             "test": str(test),
+            "unlabeled": str(unlabeled) if pool_is_path else "",
             "task": task,
             "text": text,
             "label": label,
@@ -358,7 +362,14 @@ def fit(
     )
     temporary = tempfile.TemporaryDirectory(prefix="fewtune-") if out is None else None
     place = Path(temporary.name) / "model.fewtune" if temporary else Path(str(out))
-    result = pipeline.fit(recipe, source=None if is_path else data, out=place, overwrite=overwrite, progress=progress)
+    result = pipeline.fit(
+        recipe,
+        source=None if is_path else data,
+        unlabelled=None if pool_is_path else unlabeled,
+        out=place,
+        overwrite=overwrite,
+        progress=progress,
+    )
     tuned = Model(result.bundle, threads=threads)
     tuned.result = result
     tuned._temporary = temporary

@@ -16,22 +16,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-
 from fewtune import catalog
 from fewtune.backbones.text_encoder import TextEncoder
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.bundle.manifest import Manifest
 from fewtune.data.check import by_severity, check_language
-from fewtune.data.duplicates import normalise
 from fewtune.data.language import main_languages
-from fewtune.data.picture import facts
 from fewtune.data.read.pictures import PATH
 from fewtune.data.write import table_form
 from fewtune.errors import DataError, MissingExtraError, RecipeError, nearest
 from fewtune.evaluate.scope import KEPT, similarity
 from fewtune.interfaces import Inputs, RunContext, Task
 from fewtune.label.label_studio import tasks_json
+from fewtune.label.pool import OTHER_LANGUAGE, draw, find_other_language, key_of, left_out_findings, repeats, sift
 from fewtune.label.suggest import SUGGEST_CACHE, Pool, choose
 from fewtune.progress import Progress, SilentProgress, Step
 from fewtune.recipe import Recipe
@@ -40,17 +37,14 @@ from fewtune.runtime.answers import read_class_means
 from fewtune.runtime.threads import usable_cores
 from fewtune.tune.cache import TrunkCache
 from fewtune.tune.picture_store import PictureStore
-from fewtune.types import Dataset, Example, Finding, FloatArray, Judged, Suggestion, Suggestions
+from fewtune.types import Finding, FloatArray, Judged, Suggestion, Suggestions
 
 # A larger pool is sampled: encoding takes minutes for so many already.
 MOST_INPUTS = 100_000
-# Shares of the pool from which another kind of input, and another language, are worth a word.
+# Share of the pool from which another kind of input is worth a word.
 _OTHER_KIND = 0.2
-_OTHER_LANGUAGE = 0.2
-_SELDOM = 0.02
 _PICTURES_PER_SEGMENT = 256
 _TEXTS_PER_SEGMENT = 4096
-_PLACES = 5
 
 
 @runtime_checkable
@@ -234,7 +228,10 @@ class _Round:
             notes.append(f"how unsure a {self.task.name} model is, is not asked: what is common and new is suggested")
         if pool.features is None:
             notes.append("there are no features to tell likes by: the least sure are suggested, however alike they are")
-        found = choose(pool, count, lambda some: self._repeats([self.inputs.values[kept[i]] for i in some], known))
+        others = [*known, *self._tested]
+        found = choose(
+            pool, count, lambda some: repeats([self.inputs.values[kept[i]] for i in some], others, self.task)
+        )
         suggestions = tuple(self._suggestion(i, kept[i], judged) for i in found)
         chosen = time.perf_counter()
         return Suggestions(
@@ -253,47 +250,26 @@ class _Round:
         known = self.opened.private_inputs(OUT_OF_FOLD) if self.opened else []
         if labelled is not None:
             known = [*known, *self.task.inputs(labelled, self.recipe).values]
-        return [some for some in dict.fromkeys(known) if self._key(some)]
-
-    def _key(self, value: Any) -> str:
-        """What equal inputs share; empty for one that cannot be used."""
-        if self.task.reads == "pictures":
-            known = facts(str(value)) if value else None
-            return known.sha256 if known and not known.error else ""
-        return normalise(str(value))
+        return [some for some in dict.fromkeys(known) if key_of(some, self.task)]
 
     def _sifted(self, known: Sequence[Any]) -> tuple[list[int], list[Finding]]:
         """Indices of the inputs that may be suggested, and what is to be said of the others."""
-        stands = {self._key(some): "labelled" for some in known} | {self._key(some): "test" for some in self._tested}
-        out: dict[str, list[int]] = {"empty": [], "labelled": [], "test": [], "repeat": []}
-        kept: list[int] = []
-        for i, value in enumerate(self.inputs.values):
-            key = self._key(value)
-            reason = stands.get(key, "") if key else "empty"
-            (out[reason] if reason else kept).append(i)
-            if key and not reason:
-                stands[key] = "repeat"
-        findings = [_left_out(reason, self._places(some), len(some)) for reason, some in out.items() if some]
-        if not kept:
+        sifted = sift(self.inputs.values, known, self._tested, self.task)
+        findings = left_out_findings(sifted.left_out, self.inputs.table.places)
+        if not sifted.kept:
             raise DataError(
                 "There is nothing new to label in the pool.",
                 where=self.inputs.table.source,
                 how="; ".join(finding.what for finding in findings) or "Give inputs that have no label yet.",
             )
-        if len(kept) > MOST_INPUTS:
-            findings.append(_sampled(len(kept)))
-            chosen = self.run.generator("pool").permutation(len(kept))[:MOST_INPUTS]
-            kept = [kept[i] for i in np.sort(chosen)]
-        return kept, findings
+        kept, drawn = draw(sifted.kept, MOST_INPUTS, self.run.generator("pool"))
+        return kept, [*findings, *drawn]
 
     @cached_property
     def _tested(self) -> list[Any]:
         """The bundle's test inputs, which nothing may be learnt from."""
         tested = self.opened.private_inputs(TEST) if self.opened else []
-        return [some for some in dict.fromkeys(tested) if self._key(some)]
-
-    def _places(self, indices: Sequence[int]) -> tuple[str, ...]:
-        return tuple(self.inputs.table.places[i] for i in indices[:_PLACES])
+        return [some for some in dict.fromkeys(tested) if key_of(some, self.task)]
 
     def _looked(self, values: Sequence[Any], known: Sequence[Any]) -> tuple[Judged | None, Pool]:
         """What the model makes of the pool, and what is chosen by; without features, a pretrained model's."""
@@ -326,12 +302,12 @@ class _Round:
     ) -> FloatArray:
         """`compute` of every input, from the cache where it was computed before."""
         pictures = self.task.reads == "pictures"
-        of_key = {(self._key(value) if pictures else str(value)): value for value in values}
+        of_key = {(key_of(value, self.task) if pictures else str(value)): value for value in values}
         cache = TrunkCache(
             self.run.work / SUGGEST_CACHE, fingerprint, chunk=_PICTURES_PER_SEGMENT if pictures else _TEXTS_PER_SEGMENT
         )
         return cache.rows(
-            [self._key(value) if pictures else str(value) for value in values],
+            [key_of(value, self.task) if pictures else str(value) for value in values],
             lambda keys, step: compute([of_key[key] for key in keys], step),
             progress=self.run.progress,
             name=name,
@@ -360,7 +336,7 @@ class _Round:
             return catalog.find_network(name)
         if self.recipe.model != "auto":
             return catalog.find_encoder(self.recipe.model)
-        languages = [language for language, share in main_languages(texts).items() if share >= _OTHER_LANGUAGE / 2]
+        languages = [language for language, share in main_languages(texts).items() if share >= OTHER_LANGUAGE / 2]
         usable = [some for some in catalog.encoders().values() if some.info.installed and some.reads(languages)]
         if not usable:
             raise RecipeError(
@@ -380,23 +356,7 @@ class _Round:
         backbone: Mapping[str, Any] = self.opened.manifest.backbone
         if backbone.get("languages"):
             found += check_language(texts, backbone["languages"], str(backbone.get("name", "the model")))
-        return [*found, *_other_language(texts, [some for some in known if isinstance(some, str)])]
-
-    def _repeats(self, chosen: Sequence[Any], known: Sequence[Any]) -> list[int]:
-        """Positions among the chosen that nearly are what is labelled, test data, or another one before them."""
-        others = [*known, *self._tested]
-        groups = self._groups([*others, *chosen])
-        seen = set(groups[: len(others)])
-        again: list[int] = []
-        for position, group in enumerate(groups[len(others) :]):
-            if group in seen:
-                again.append(position)
-            seen.add(group)
-        return again
-
-    def _groups(self, values: Sequence[Any]) -> list[int]:
-        examples = tuple(Example(value, None) for value in values)
-        return self.task.groups(Dataset(self.task.name, examples, (), "", "")).tolist()
+        return [*found, *find_other_language(texts, [some for some in known if isinstance(some, str)])]
 
     def _suggestion(self, position: int, row: int, judged: Judged | None) -> Suggestion:
         place, value = self.inputs.table.places[row], self.inputs.values[row]
@@ -412,37 +372,6 @@ class _Round:
         )
 
 
-_LEFT_OUT = {
-    "empty": (
-        "info",
-        "empty-input",
-        "{} of the pool {} empty or cannot be read, and {} left out.",
-        "Nothing need be done.",
-    ),
-    "labelled": (
-        "warning",
-        "already-labelled",
-        "{} of the pool {} labelled already, and {} left out.",
-        "Nothing need be done; give the pool without what is labelled to be spared this.",
-    ),
-    "test": (
-        "warning",
-        "test-in-pool",
-        "{} of the pool {} test data, and {} left out.",
-        "Keep it so: what the scores stand on must not be learnt from.",
-    ),
-    "repeat": ("info", "repeated-input", "{} of the pool {} repeats, and {} left out.", "Nothing need be done."),
-}
-
-
-def _left_out(reason: str, places: tuple[str, ...], count: int) -> Finding:
-    level, code, what, how = _LEFT_OUT[reason]
-    verb = "is" if count == 1 else "are"
-    return Finding(
-        "warning" if level == "warning" else "info", code, what.format(count, verb, verb), how, places, count
-    )
-
-
 def _too_few(wanted: int, there: int) -> Finding:
     return Finding(
         "warning",
@@ -450,16 +379,6 @@ def _too_few(wanted: int, there: int) -> Finding:
         f"{wanted} were asked for, and the pool has {there} that can be suggested.",
         "Add inputs to the pool, or ask for fewer.",
         count=wanted - there,
-    )
-
-
-def _sampled(there: int) -> Finding:
-    return Finding(
-        "info",
-        "pool-sampled",
-        f"The pool has {there} inputs; {MOST_INPUTS}, drawn at random, are looked at.",
-        "Another --seed draws others.",
-        count=there - MOST_INPUTS,
     )
 
 
@@ -477,18 +396,4 @@ def _other_kind(opened: Opened, features: FloatArray | None) -> Iterator[Finding
             f"is {near.mean():.2f}, and {KEPT:.0%} of the bundle's own examples reach {least:.2f}.",
             "If these inputs are what the model will see, their labels help it most; else give another pool.",
             count=int((near < least).sum()),
-        )
-
-
-def _other_language(texts: Sequence[str], known: Sequence[str]) -> Iterator[Finding]:
-    ours = main_languages(known) if known else {}
-    theirs = main_languages(texts)
-    others = {language: share for language, share in theirs.items() if ours.get(language, 0.0) < _SELDOM}
-    listed = ", ".join(f"{name} {share:.0%}" for name, share in others.items() if share >= _OTHER_LANGUAGE)
-    if ours and listed:
-        yield Finding(
-            "warning",
-            "pool-in-another-language",
-            f"The pool is in a language that the labelled texts are not in: {listed}.",
-            "If the model is to read that language, label some; else give another pool.",
         )

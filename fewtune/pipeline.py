@@ -30,7 +30,7 @@ from fewtune.bundle.write import (
     write_bundle,
 )
 from fewtune.compress.path import Wishes, compress_bundle, run_context
-from fewtune.data.check import check_language
+from fewtune.data.check import by_severity, check_language
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
 from fewtune.data.read.detection import boxes_form
@@ -46,6 +46,7 @@ from fewtune.errors import BundleError, DataError, InternalError, MissingExtraEr
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.label.suggest import SUGGEST_CACHE
+from fewtune.label.unlabelled import with_unlabelled
 from fewtune.learn.classes import learn_classes
 from fewtune.learn.foreseen import advise_structured
 from fewtune.learn.learnt import Learnt
@@ -81,6 +82,7 @@ def fit(
     recipe: Recipe,
     *,
     source: Any = None,
+    unlabelled: Any = None,
     out: Path | None = None,
     resume: bool = False,
     overwrite: bool = False,
@@ -91,6 +93,7 @@ def fit(
     Args:
         recipe: what to do.
         source: the data, where it is not the file that `recipe.data` names.
+        unlabelled: inputs to learn from too, where they are not those that `recipe.unlabeled` names.
         out: the bundle's place; by default beside the current folder's files, after the data's name.
         resume: continue the work of an interrupted run.
         overwrite: replace a bundle that stands at `out`.
@@ -105,6 +108,8 @@ def fit(
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
     methods = catalog.find_methods(recipe, task)
     dataset, test, findings = _read_and_check(task, recipe, source)
+    dataset, more = _with_unlabelled(task, methods, dataset, test, recipe, unlabelled)
+    findings = by_severity([*findings, *more])
     reading = time.monotonic() - started
     run = _open_run(out, recipe, dataset, recipe.threads or usable_cores(), resume, progress or SilentProgress())
     with output_errors(run.work):
@@ -136,6 +141,7 @@ def fit(
         comparisons=learnt.comparisons,
         learning_curve=learnt.learning_curve,
         suspects=learnt.suspects,
+        unlabelled=learnt.unlabelled,
     )
 
 
@@ -287,6 +293,27 @@ def _read(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | N
     return dataset, task.read(recipe.test, recipe, "evaluate") if recipe.test else None
 
 
+def _with_unlabelled(
+    task: Task, methods: Sequence[Method], dataset: Dataset, test: Dataset | None, recipe: Recipe, source: Any
+) -> tuple[Dataset, list[Finding]]:
+    """The data with what is unlabelled to learn from too, where some is given."""
+    if source is None and not recipe.unlabeled:
+        return dataset, []
+    if not any(method.learns_unlabelled for method in methods):
+        raise RecipeError(
+            f"The method {recipe.method} does not learn from unlabelled data."
+            if recipe.method != "auto"
+            else f"There is nothing that learns from unlabelled data for {task.name}.",
+            where="--unlabeled",
+            how="Use --method auto or head, or leave --unlabeled out."
+            if isinstance(task, ClassifierTask)
+            else "Leave --unlabeled out.",
+        )
+    generator = RunContext(Path(), recipe.seed).generator("unlabelled")
+    source = recipe.unlabeled if source is None else source
+    return with_unlabelled(dataset, test, source, task, recipe, generator)
+
+
 def _check_model(task: Task, recipe: Recipe, dataset: Dataset) -> list[Finding]:
     if recipe.model == "auto":
         return []
@@ -305,7 +332,8 @@ def _open_run(
     wanted = {
         "fewtune_version": _version("fewtune"),
         "data_sha256": dataset.sha256,
-        **recipe.model_dump(exclude={"data", "budget"}),
+        "unlabelled_sha256": dataset.unlabelled.sha256 if dataset.unlabelled else "",
+        **recipe.model_dump(exclude={"data", "unlabeled", "budget"}),
         "threads": threads,
     }
     if resume and state.is_file():
@@ -373,6 +401,7 @@ def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[F
             "sha256": dataset.sha256,
             "examples": len(dataset),
             "per_class": task.counts(dataset),
+            **({"unlabelled": asdict(learnt.unlabelled)} if learnt.unlabelled else {}),
         },
         licences=_licences(learnt),
         versions=_versions(),

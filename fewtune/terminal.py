@@ -119,6 +119,8 @@ def show_fit(console: Console, result: FitResult) -> None:
         if threshold.target_error == _SHOWN_ERROR and threshold.answered is not None:
             answered = f"predict answers about {threshold.answered.value:.0%} of new inputs, and is unsure of the rest"
             console.print(f"With --max-error {_SHOWN_ERROR:g}, {answered}.", highlight=False)
+    if result.unlabelled is not None:
+        console.print(escape(result.unlabelled.words), highlight=False)
     if result.suspects:
         console.print(
             f"{len(result.suspects)} labels look wrong: see private/report.html in the bundle.",

@@ -61,6 +61,24 @@ class Example:
 
 
 @dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Inputs without a label that may be learnt from too.
+
+    Attributes:
+        inputs: at least one; none is, or nearly is, a labelled example.
+        source: name of the file or object, for messages.
+        sha256: of the inputs, in hexadecimal.
+    """
+
+    inputs: tuple[Any, ...]
+    source: str
+    sha256: str
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """Examples of one task.
 
@@ -72,6 +90,7 @@ class Dataset:
         sha256: of the content, in hexadecimal.
         notes: what was decided while reading, in words, always shown.
         languages: BCP 47 codes of inputs and targets, "" where not known; empty where targets are no texts.
+        unlabelled: inputs to learn from beside the examples; None where there are none.
     """
 
     task: str
@@ -81,6 +100,7 @@ class Dataset:
     sha256: str
     notes: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
+    unlabelled: Unlabelled | None = None
 
     def __len__(self) -> int:
         return len(self.examples)
@@ -371,6 +391,32 @@ class Comparison:
 
 
 @dataclass(frozen=True, slots=True)
+class UnlabelledGain:
+    """What learning from unlabelled inputs too brought.
+
+    Attributes:
+        source: name of the file or object that they came from.
+        sha256: of the inputs, in hexadecimal.
+        inputs: how many there were to learn from.
+        rung: the best that learns from them; empty where none was tried.
+        against: the same rung without them; empty where that was not tried.
+        log_loss, without: what is expected of the two; None where one was not tried.
+        kept: whether the model that was taken learnt from them.
+        words: the same as a sentence.
+    """
+
+    source: str
+    sha256: str
+    inputs: int
+    rung: str
+    against: str
+    log_loss: float | None
+    without: float | None
+    kept: bool
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class CurvePoint:
     """What training on so many examples gave, out of fold."""
 
@@ -630,6 +676,7 @@ class FitResult:
     comparisons: tuple[Comparison, ...] = ()
     learning_curve: LearningCurve | None = None
     suspects: tuple[Suspect, ...] = ()
+    unlabelled: UnlabelledGain | None = None
 
 
 @dataclass(frozen=True, slots=True)

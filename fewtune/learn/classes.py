@@ -14,6 +14,7 @@ from fewtune.evaluate.learning_curve import FRACTIONS, learning_curve, smaller, 
 from fewtune.interfaces import Candidate, ClassifierTask, Fitted, Method, RunContext, Tuner, TuningError
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, NothingTriedError, climb, comparisons
+from fewtune.learn.gains import unlabelled_gain
 from fewtune.learn.learnt import Learnt, json_lines, nothing_to_try, parity_inputs, resolved
 from fewtune.progress import SilentProgress
 from fewtune.recipe import Recipe
@@ -84,6 +85,7 @@ def learn_classes(
         comparisons=comparisons(climbed, task.targets(dataset, dataset.labels)),
         learning_curve=_learning_curve(task, dataset, again, climbed, rungs, scores, run),
         suspects=suspects or (),
+        unlabelled=unlabelled_gain(dataset, rungs, climbed.winner.trial.settings),
     )
 
 

@@ -11,7 +11,18 @@ from typing import Any
 from fewtune.errors import RecipeError, UserError
 from fewtune.interfaces import Fitted, Task
 from fewtune.recipe import Recipe
-from fewtune.types import AnswerRules, Comparison, Dataset, LearningCurve, LeftOut, Rung, Scores, Suspect
+from fewtune.tune.self_training import UNLABELED
+from fewtune.types import (
+    AnswerRules,
+    Comparison,
+    Dataset,
+    LearningCurve,
+    LeftOut,
+    Rung,
+    Scores,
+    Suspect,
+    UnlabelledGain,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +39,7 @@ class Learnt:
         private: name to content of files that hold training content.
         disagreement: how far answers of the written bundle are from the tuner's, given the opened bundle.
         parity_tolerance: the most that may be.
-        answer_rules, comparisons, learning_curve, suspects: as in `FitResult`.
+        answer_rules, comparisons, learning_curve, suspects, unlabelled: as in `FitResult`.
     """
 
     fitted: Fitted
@@ -45,6 +56,7 @@ class Learnt:
     comparisons: tuple[Comparison, ...] = ()
     learning_curve: LearningCurve | None = None
     suspects: tuple[Suspect, ...] = ()
+    unlabelled: UnlabelledGain | None = None
 
 
 def resolved(
@@ -55,6 +67,8 @@ def resolved(
         update={
             "data": Path(recipe.data).name,
             "test": Path(recipe.test).name if recipe.test else "",
+            # A model that did not learn from unlabelled data is made again without any.
+            "unlabeled": Path(recipe.unlabeled).name if learns_unlabelled(settings) else "",
             "task": task.name,
             "method": method,
             "model": model or "auto",
@@ -63,6 +77,12 @@ def resolved(
             "settings": dict(settings),
         }
     )
+
+
+def learns_unlabelled(settings: Mapping[str, Any]) -> bool:
+    """Whether a rung with these settings, or a member of a blend, learns from unlabelled data."""
+    members = settings.get("members", ())
+    return bool(settings.get(UNLABELED)) or any(learns_unlabelled(member["settings"]) for member in members)
 
 
 def parity_inputs(task: Task, dataset: Dataset) -> list[Any]:

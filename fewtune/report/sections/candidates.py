@@ -10,7 +10,7 @@ from markupsafe import Markup
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.report.blocks import Block, Bullets, Column, Paragraph, Section, Table
 from fewtune.report.facts import Report, score_of
-from fewtune.report.phrase import Part, Phrase, named, plain, say, seconds
+from fewtune.report.phrase import Part, Phrase, named, plain, say, seconds, sentences
 from fewtune.report.plots.whisker import ruler, share_axis, whisker
 from fewtune.report.sections.estimates import is_share, with_interval
 from fewtune.report.wording import metric_of, reason
@@ -26,6 +26,9 @@ def candidates(report: Report) -> Section:
     if len(shown) < len(report.rungs):
         more = say("{more} more are not listed.", "另有 {more} 个未列出。", more=len(report.rungs) - len(shown))
         blocks.append(Paragraph(more, "aside"))
+    unlabelled = report.facts["data"].get("unlabelled")
+    if unlabelled:
+        blocks.append(Paragraph(_unlabelled(unlabelled)))
     comparisons = report.facts.get("comparisons") or ()
     if comparisons:
         blocks.append(Bullets([_compared(comparison) for comparison in comparisons[:_MOST]]))
@@ -78,6 +81,35 @@ def _table(report: Report, rungs: Sequence[Mapping[str, Any]]) -> Table:
 def _rung_name(name: str) -> Markup:
     """A blend's members stand below each other."""
     return Markup("<br>+ ").join(named(part) for part in name.split(" + "))
+
+
+def _unlabelled(gain: Mapping[str, Any]) -> Phrase:
+    """What learning from unlabelled data too brought."""
+    kept = (
+        say("The model learnt from them.", "模型也从中学习。")
+        if gain["kept"]
+        else say(
+            "The model did not learn from them: nothing that does was expected to lose less.",
+            "模型没有从中学习：这样做的候选，预期损失并不更小。",
+        )
+    )
+    count, source = f"{gain['inputs']:,}", named(gain["source"])
+    given = say(
+        "There were {count} unlabelled inputs beside the labelled ones ({source}).",
+        "除已标注的样例外，还有 {count} 条未标注的输入（{source}）。",
+        count=count,
+        source=source,
+    )
+    if gain["log_loss"] is None or gain["without"] is None:
+        return sentences(given, kept)
+    lost = say(
+        "With them {rung} is expected to lose {with_them}, without them {without} (log loss).",
+        "{rung} 用上它们时预期对数损失为 {with_them}，不用时为 {without}。",
+        rung=named(gain["against"]),
+        with_them=plain(gain["log_loss"]),
+        without=plain(gain["without"]),
+    )
+    return sentences(given, kept, lost)
 
 
 def _time(rung: Mapping[str, Any]) -> Part:
