@@ -15,7 +15,7 @@ from fewtune.interfaces import Candidate, ClassifierTask, Fitted, Method, RunCon
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, NothingTriedError, climb, comparisons
 from fewtune.learn.gains import unlabelled_gain
-from fewtune.learn.learnt import Learnt, json_lines, nothing_to_try, parity_inputs, resolved
+from fewtune.learn.learnt import Learnt, json_lines, learns_unlabelled, nothing_to_try, parity_inputs, resolved
 from fewtune.progress import SilentProgress
 from fewtune.recipe import Recipe
 from fewtune.runtime.answers import SCOPE_FILE
@@ -161,6 +161,8 @@ def _learning_curve(
 ) -> LearningCurve:
     """What was taken, trained on parts of the data, where the budget allows; and what more labels would bring."""
     winner, rung = climbed.winner, rungs[climbed.winner.place]
+    if not learns_unlabelled(winner.trial.settings):
+        dataset = replace(dataset, unlabelled=None)
     # The clock decides once: a resumed run draws the same curve.
     folds = run.journal.once("folds of the learning curve", lambda: _curve_folds(rungs, rung, winner.resampling, run))
     resampling = winner.resampling.first(max(1, folds))
