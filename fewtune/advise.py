@@ -187,7 +187,7 @@ def advise(recipe: Recipe, dataset: Dataset, task: ClassifierTask, threads: int,
         method=climbed.winner.candidate.method,
         model=climbed.winner.candidate.model,
         seconds=_seconds(climbed, stage),
-        peak_memory_mb=peak_memory_mb(),
+        peak_memory_mb=peak_memory_mb() + _delivered_mb(climbed, stage),
         outlooks=outlooks,
         left_out=left_out,
         more_labels=more,
@@ -198,6 +198,11 @@ def advise(recipe: Recipe, dataset: Dataset, task: ClassifierTask, threads: int,
 def _nothing(left_out: Sequence[LeftOut]) -> RecipeError:
     reasons = "; ".join(f"{some.name}: {some.why}" for some in left_out)
     return RecipeError(f"There is nothing to try: {reasons}.", how="Use --method auto, or install what is missing.")
+
+
+def _delivered_mb(climbed: Climb, stage: _Stage) -> float:
+    members = climbed.winner.candidate.name.split(" + ")
+    return sum(stage.costs[name].delivered_mb for name in members if name in stage.costs)
 
 
 def _seconds(climbed: Climb, stage: _Stage) -> float:

@@ -163,17 +163,19 @@ class Fitted:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What a candidate will take, in seconds.
+    """What a candidate will take, in seconds and megabytes.
 
     Attributes:
         once: before the first fold: encoding, say.
         each: for every fold.
         final: for `fit`, when the folds are done.
+        delivered_mb: memory beyond what foreseeing took, held while the bundle is written and tested.
     """
 
     once: float
     each: float
     final: float
+    delivered_mb: float = 0.0
 
     def of(self, folds: int) -> float:
         """Everything, with so many folds."""

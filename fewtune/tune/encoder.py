@@ -18,6 +18,8 @@ TEMPERATURE_HELP = "what the logits are divided by before they become probabilit
 # A language that fewer than one text in ten is in does not rule an encoder out.
 _LANGUAGE_SHARE = 0.1
 _PROBE_TEXTS = 48
+# An opened graph beside its file: the engine unpacks weights and packs them anew for its kernels.
+_MEMORY_OF_A_GRAPH = 5.0
 
 
 def usable_encoders(
@@ -77,6 +79,11 @@ def encoding_seconds(encoder: TextEncoder, texts: Sequence[str], layers: int | N
     seconds = time.perf_counter() - started
     characters = [sum(min(len(text), longest) for text in some) + 1 for some in (different, sample)]
     return seconds * characters[0] / characters[1]
+
+
+def delivered_mb(encoder: TextEncoder, graphs: int) -> float:
+    """Memory of so many graphs with the encoder in them, opened at one time."""
+    return graphs * _MEMORY_OF_A_GRAPH * len(encoder.graph) / 1e6
 
 
 def fitted_encoder(

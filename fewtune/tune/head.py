@@ -26,7 +26,13 @@ from fewtune.tune import self_training
 from fewtune.tune.augmented import AUGMENT_HELP, VIEWS_GAIN, AugmentedTexts
 from fewtune.tune.cache import TrunkCache
 from fewtune.tune.cross_fit import cross_fit
-from fewtune.tune.encoder import TEMPERATURE_HELP, encoding_seconds, fitted_encoder, usable_encoders
+from fewtune.tune.encoder import (
+    TEMPERATURE_HELP,
+    delivered_mb,
+    encoding_seconds,
+    fitted_encoder,
+    usable_encoders,
+)
 from fewtune.tune.linear_head import (
     STRENGTHS,
     LinearHead,
@@ -47,6 +53,9 @@ from fewtune.tune.self_training import (
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
 NAME_WEIGHTS = (0.0, 3.0)
+
+# Open at the end: the graph of what is delivered, and the bundle under test.
+_GRAPHS = 2
 
 
 class HeadTuner(Tuner):
@@ -151,8 +160,8 @@ class HeadCandidate(Candidate):
         unlabelled = self._unlabelled(dataset)
         seconds = encoding_seconds(self._encoder, [*texts, *unlabelled], None, run)
         heads = heads_seconds(dataset, self._encoder.parts.width, len(self._trials), run)
-        rows = len(texts) + self._share * len(unlabelled)
-        return Cost(once=seconds, each=heads * rows / len(dataset), final=1.0)
+        each = heads * (len(texts) + self._share * len(unlabelled)) / len(dataset)
+        return Cost(once=seconds, each=each, final=1.0, delivered_mb=delivered_mb(self._encoder, _GRAPHS))
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every trial's head on every fold of the cached features."""

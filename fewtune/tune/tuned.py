@@ -31,7 +31,13 @@ from fewtune.runtime.machine import free_memory_mb
 from fewtune.runtime.text_graph import TextGraph
 from fewtune.tune.batches import Batches, Numbered
 from fewtune.tune.cache import TrunkCache
-from fewtune.tune.encoder import TEMPERATURE_HELP, encoding_seconds, fitted_encoder, usable_encoders
+from fewtune.tune.encoder import (
+    TEMPERATURE_HELP,
+    delivered_mb,
+    encoding_seconds,
+    fitted_encoder,
+    usable_encoders,
+)
 from fewtune.tune.linear_head import LinearHead, class_indices, label_texts
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
@@ -56,6 +62,8 @@ _PROBE_TEXTS = 256
 # Cosine between a text's vector in torch and in the written graph, which computes in 8-bit integers.
 _LEAST_COSINE = 0.95
 _COMPARED_TEXTS = 32
+# Open at the end: the graph of what is delivered, the bundle under test, and one fitted to a part of the data.
+_GRAPHS = 3
 
 SETTINGS = {
     "layers": "how many layers are tuned, from the top",
@@ -227,7 +235,12 @@ class TunedCandidate(Candidate):
         # A fold trains on four fifths of the examples.
         each = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * 0.8 * steps * step + looks
         delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_READ_TEXTS / len(texts))
-        return Cost(once=once, each=each, final=train + begun + delivered + heads + 2.0)
+        return Cost(
+            once=once,
+            each=each,
+            final=train + begun + delivered + heads + 2.0,
+            delivered_mb=delivered_mb(self._encoder, _GRAPHS),
+        )
 
     def _step_seconds(
         self,
