@@ -34,6 +34,7 @@ import resume
 import scale
 import serve
 import speed
+import studio
 import suggest
 import translation
 import trunk
@@ -61,6 +62,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "trunk": trunk.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
+    "studio": studio.measurements,
 }
 TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "accuracy": accuracy.table,
@@ -83,6 +85,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "trunk": trunk.table,
     "resume": resume.table,
     "serve": serve.table,
+    "studio": studio.table,
 }
 
 

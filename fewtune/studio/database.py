@@ -38,6 +38,7 @@ CREATE TABLE IF NOT EXISTS examples (
 );
 CREATE INDEX IF NOT EXISTS waiting ON examples (rank, id) WHERE label IS NULL AND deleted = 0 AND skipped = 0;
 CREATE INDEX IF NOT EXISTS kept ON examples (deleted, label, skipped, id);
+CREATE INDEX IF NOT EXISTS newest ON examples (id) WHERE deleted = 0;
 """
 
 Row = sqlite3.Row
