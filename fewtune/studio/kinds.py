@@ -124,6 +124,7 @@ class TextKind(Kind):
                 where=Path(name).name,
                 how="Bring a CSV, TSV, XLSX or JSONL file. Pictures need a project of their own.",
             )
+        _refuse_bomb(path, name)
         table = read_table(path, name=Path(name).name)
         text, label, notes = _columns(table, options.get("text", ""), options.get("label", ""))
         labels = table.column(label) if label else [""] * len(table.rows)
@@ -325,7 +326,7 @@ def _store(path: Path, name: str, folder: Path) -> str:
 
 
 def _refuse_bomb(path: Path, name: str) -> None:
-    """Many files, each too small to be suspected, can be a bomb together."""
+    """Many files in a zip, each too small to be suspected, can be a bomb together; a workbook is a zip, too."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = sum(member.file_size for member in archive.infolist())
@@ -335,9 +336,9 @@ def _refuse_bomb(path: Path, name: str) -> None:
         raise StudioRefusal(
             413,
             "zip-bomb",
-            f"The zip would grow to {unpacked / 1e9:.1f} GB: pictures do not grow like this.",
+            f"Unpacked, the file would grow to {unpacked / 1e9:.1f} GB: tables and pictures do not grow like this.",
             where=Path(name).name,
-            how="Make a zip of the pictures alone.",
+            how="Save the table, or make a zip of the pictures, alone.",
         )
 
 

@@ -4,18 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import struct
 import zipfile
+import zlib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 pytest.importorskip("fastapi")
 
+from openpyxl import Workbook
+
 from fewtune import pipeline
 from fewtune.recipe import Recipe
 from fewtune.studio import limits
 from tests.pictures import draw
-from tests.studio.conftest import FILE, PICTURES, Client, Desk
+from tests.studio.conftest import FILE, PICTURES, TEXTS, Client, Desk
+
+BOXES = "object-detection"
+# Each entity is ten of the one before: a billion letters, were they put in.
+_LAUGHS = b'<!DOCTYPE a [<!ENTITY a "aaaaaaaaaa">'
+_LAUGHS += b"".join(b'<!ENTITY %c "%s">' % (98 + i, b"&%c;" % (97 + i) * 10) for i in range(8))
+_LAUGHS += b"]><annotation><filename>a.png</filename><object><name>&i;</name></object></annotation>"
 
 
 @pytest.fixture
@@ -57,8 +68,6 @@ def test_tables(desk: Desk, file: str, content: str, added: int, given: int) -> 
 
 
 def test_a_workbook_and_columns_that_are_named(desk: Desk) -> None:
-    from openpyxl import Workbook
-
     book, content = Workbook(), io.BytesIO()
     book.active.append(["Anliegen", "Art"])  # type: ignore[union-attr]
     book.active.append(["Wo ist mein Paket?", "Lieferung"])  # type: ignore[union-attr]
@@ -89,6 +98,61 @@ def test_broken_tables_are_refused_without_a_path(desk: Desk, tmp_path: Path, fi
     assert str(tmp_path) not in answer.text
     assert ".uploads" not in answer.text
     assert left_behind(tmp_path) == []
+
+
+def workbook(cell: str) -> bytes:
+    """A table of one row in which a cell holds something else."""
+    content, changed = io.BytesIO(), io.BytesIO()
+    book = Workbook()
+    book.active.append(["text", "label"])  # type: ignore[union-attr]
+    book.active.append(["CELL", "a"])  # type: ignore[union-attr]
+    book.save(content)
+    with zipfile.ZipFile(content) as archive, zipfile.ZipFile(changed, "w", zipfile.ZIP_DEFLATED) as copy:
+        for name in archive.namelist():
+            copy.writestr(name, archive.read(name).replace(b"CELL", cell.encode()))
+    return changed.getvalue()
+
+
+def declared(width: int, height: int) -> bytes:
+    """A PNG of a few bytes that calls itself as large as this."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize(
+    ("task", "file", "content", "status"),
+    [
+        (TEXTS, "bomb.xlsx", lambda: workbook("a" * 2_000_000), 413),
+        (TEXTS, "deep.jsonl", lambda: b'{"text": ' + b"[" * 200_000, 422),
+        (TEXTS, "wide.csv", lambda: b",".join(b"c%d" % i for i in range(100_000)) + b"\n1\n", 422),
+        (TEXTS, "long.csv", lambda: b"text,label\n" + b"a" * 20_000_000, 422),
+        (PICTURES, "large.png", lambda: declared(60_000, 60_000), 422),
+        (BOXES, "deep.zip", lambda: zipped({"a.json": b"[" * 200_000}), 422),
+        (BOXES, "entities.zip", lambda: zipped({"a.xml": _LAUGHS, "a.png": png()}), 422),
+    ],
+    ids=lambda some: some if isinstance(some, str) and "." in some else "",
+)
+def test_bombs_are_refused(
+    client: Client,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    task: str,
+    file: str,
+    content: Any,
+    status: int,
+) -> None:
+    monkeypatch.setattr(limits, "UNPACKED_BYTES", 1_000_000)
+    desk = Desk(client, task)
+    answer = desk.bring(content(), file)
+    assert answer.status_code == status, answer.text
+    assert answer.json()["error"]["what"]
+    assert str(tmp_path) not in answer.text
+    assert left_behind(tmp_path) == []
+    assert desk.get("/examples")["total"] == 0
 
 
 def test_a_zip_of_class_folders(pictures: Desk, tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import time
 import zipfile
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,7 @@ from fewtune.progress import SilentProgress
 from fewtune.studio import order
 from fewtune.studio.examples import NewExample, add_examples, waiting
 from fewtune.studio.projects import Project
-from fewtune.studio.runs import runs_of
+from fewtune.studio.runs import is_held, runs_of
 from tests.conftest import needs_encoder
 from tests.studio.conftest import FILE, Client, Desk, ended, project_of, running, studio
 
@@ -148,12 +149,30 @@ def test_a_failure_is_told_without_a_path(client: Client) -> None:
     assert "/tmp" not in str(state)
 
 
-def test_a_stop_is_no_end(client: Client, tickets: list[tuple[str, str]]) -> None:
+def test_neither_a_stop_nor_a_kill_is_the_end(
+    client: Client, tickets: list[tuple[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    workers: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        workers.append(popen(*arguments, **options))
+        return workers[-1]
+
+    popen = subprocess.Popen
+    monkeypatch.setattr(subprocess, "Popen", start)
     desk = _with(client, tickets)
     desk.post("/training", {"minutes": 1, "method": "tfidf"})
     _until_it_works(desk)
     state = desk.post("/training/stop")
     assert state["status"] in ("stopped", "interrupted"), state
+    assert desk.post("/training/resume")["status"] == "running"
+    # Then the process that trains is killed, as when the power goes.
+    until = time.monotonic() + 30
+    while not is_held(project_of(desk).folder) and time.monotonic() < until:
+        time.sleep(0.05)
+    workers[-1].kill()
+    workers[-1].wait()
+    assert desk.get("/training")["status"] == "interrupted"
     assert desk.post("/training/resume")["status"] == "running"
     assert desk.trained()["status"] == "done"
     assert desk.get("/result")["examples"] == 20
