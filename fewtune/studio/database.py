@@ -34,7 +34,8 @@ CREATE TABLE IF NOT EXISTS examples (
     rank INTEGER NOT NULL DEFAULT {LAST_RANK},
     prediction TEXT,
     confidence REAL,
-    shapes TEXT
+    shapes TEXT,
+    mask BLOB
 );
 CREATE INDEX IF NOT EXISTS waiting ON examples (rank, id) WHERE label IS NULL AND deleted = 0 AND skipped = 0;
 CREATE INDEX IF NOT EXISTS kept ON examples (deleted, label, skipped, id);
@@ -59,10 +60,11 @@ class Database:
             self._connection.execute("PRAGMA synchronous = FULL")
             self._connection.execute("PRAGMA foreign_keys = ON")
             self._connection.executescript(_SCHEMA)
-            # Projects from before there were shapes.
+            # Projects from before anything was drawn.
             columns = {row["name"] for row in self._connection.execute("PRAGMA table_info (examples)")}
-            if "shapes" not in columns:
-                self._connection.execute("ALTER TABLE examples ADD COLUMN shapes TEXT")
+            for name, of in (("shapes", "TEXT"), ("mask", "BLOB")):
+                if name not in columns:
+                    self._connection.execute(f"ALTER TABLE examples ADD COLUMN {name} {of}")
 
     def close(self) -> None:
         """Close the file."""

@@ -11,6 +11,7 @@ from typing import Any
 from fewtune.studio import limits
 from fewtune.studio.database import LAST_RANK, Database, Row
 from fewtune.studio.labels import add_label, check_known, note_drawn
+from fewtune.studio.masks import kept
 from fewtune.studio.refusals import changed_elsewhere, no_example
 from fewtune.studio.shapes import DRAWN, Shape, labels_in, shapes_of, stored
 
@@ -34,12 +35,14 @@ class NewExample:
         label: None: not labelled.
         name: what the picture's file was called; empty for texts.
         shapes: what is drawn on the picture; None: nothing was yet.
+        mask: the index PNG that the numbers of the shapes are in.
     """
 
     input: str
     label: str | None = None
     name: str = ""
     shapes: Sequence[Shape] | None = None
+    mask: bytes | None = None
 
 
 def clean(text: str) -> str:
@@ -63,8 +66,8 @@ def add_examples(database: Database, new: Iterable[NewExample], batch: int = 0) 
                 note_drawn(connection)
             shapes = None if some.shapes is None else stored(some.shapes)
             cursor = connection.execute(
-                "INSERT INTO examples (input, name, label, shapes, batch) VALUES (?, ?, ?, ?, ?)",
-                (some.input, some.name, label, shapes, batch),
+                "INSERT INTO examples (input, name, label, shapes, mask, batch) VALUES (?, ?, ?, ?, ?, ?)",
+                (some.input, some.name, label, shapes, some.mask, batch),
             )
             found.append(int(cursor.lastrowid or 0))
     return found
@@ -105,7 +108,7 @@ def change_example(database: Database, number: int, version: int, wanted: Mappin
         database: of the project.
         number: of the example.
         version: that was seen.
-        wanted: new values of label, shapes, skipped, deleted.
+        wanted: new values of label, shapes, mask, skipped, deleted.
 
     Returns:
         The example as it is now, on the disk.
@@ -119,11 +122,13 @@ def change_example(database: Database, number: int, version: int, wanted: Mappin
             raise no_example()
         if row["version"] != version:
             raise changed_elsewhere()
-        if "shapes" in wanted:
+        if "mask" in wanted:
+            wanted = {**wanted, **_painted(connection, wanted["mask"])}
+        elif "shapes" in wanted:
             wanted = {**wanted, **_drawn(connection, wanted["shapes"])}
         elif wanted.get("label") is not None:
             check_known(connection, [wanted["label"]])
-        columns = [name for name in ("label", "shapes", "skipped", "deleted") if name in wanted]
+        columns = [name for name in ("label", "shapes", "mask", "skipped", "deleted") if name in wanted]
         changes = ", ".join(f"{name} = ?" for name in columns)
         connection.execute(
             f"UPDATE examples SET {changes}, version = version + 1 WHERE id = ?",
@@ -139,6 +144,20 @@ def _drawn(connection: sqlite3.Connection, shapes: Sequence[Shape] | None) -> di
     check_known(connection, sorted(labels_in(shapes)))
     note_drawn(connection)
     return {"label": DRAWN, "shapes": stored(shapes)}
+
+
+def _painted(connection: sqlite3.Connection, painted: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The columns of a picture on which this is painted."""
+    if painted is None:
+        return {**_drawn(connection, None), "mask": None}
+    png, shapes = kept(painted)
+    return {**_drawn(connection, shapes), "mask": png}
+
+
+def mask_of(database: Database, number: int) -> bytes | None:
+    """The index PNG of an example; None where nothing is painted."""
+    row = database.row("SELECT mask FROM examples WHERE id = ?", (number,))
+    return None if row is None else row["mask"]
 
 
 def list_examples(database: Database, *, show: str, label: str, search: str, offset: int, limit: int) -> dict[str, Any]:
@@ -215,7 +234,7 @@ def counts(database: Database) -> dict[str, int]:
 def labelled(database: Database) -> list[Row]:
     """All labelled examples, in the order of coming."""
     return database.rows(
-        "SELECT id, input, name, label, shapes FROM examples WHERE deleted = 0 AND label IS NOT NULL ORDER BY id"
+        "SELECT id, input, name, label, shapes, mask FROM examples WHERE deleted = 0 AND label IS NOT NULL ORDER BY id"
     )
 
 
@@ -223,7 +242,7 @@ def every(database: Database) -> Iterator[Row]:
     """All examples in the order of coming, read in parts."""
     last = 0
     while rows := database.rows(
-        "SELECT id, input, name, label, shapes FROM examples WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
+        "SELECT id, input, name, label, shapes, mask FROM examples WHERE deleted = 0 AND id > ? ORDER BY id LIMIT ?",
         (last, _CHUNK),
     ):
         yield from rows

@@ -11,6 +11,10 @@ NAME_CHARACTERS = 100
 LABELS = 1_000
 # On one picture.
 SHAPES = 1_000
+# Of the longer side of a mask as it is painted, and its run lengths, two numbers each.
+MASK_PX = 1_024
+MASK_NUMBERS = 400_000
+MASK_LABELS = 254
 ROWS = 1_000_000
 PAGE_ROWS = 200
 # Of a text in a list of many; the whole text is there where one is labelled.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -15,7 +16,6 @@ from fewtune.studio.database import Database, Row
 from fewtune.studio.examples import Suggested, keep_suggestions, unlabelled
 from fewtune.studio.kinds import KINDS
 from fewtune.studio.runs import Run
-from fewtune.studio.shapes import stored
 from fewtune.types import Suggestions
 
 # As many as somebody labels before training again.
@@ -71,7 +71,7 @@ def _told(project: Path, model: Model, found: Suggestions, rows: Sequence[Row], 
             answer = None
             if time.monotonic() - started < _SECONDS:
                 (answer,) = model.predict([kind.place(project, row["input"])])
-            proposed = None if answer is None else stored(kind.proposed(answer, model.labels))
+            proposed = None if answer is None else json.dumps(kind.proposed(answer, model.labels), ensure_ascii=False)
             told.append(Suggested(int(row["id"]), proposed, None))
             step.advance()
     return told

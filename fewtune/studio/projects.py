@@ -13,7 +13,8 @@ from fewtune.errors import UserError
 from fewtune.studio import limits
 from fewtune.studio.database import Database
 from fewtune.studio.examples import clean
-from fewtune.studio.kinds import KINDS, Kind
+from fewtune.studio.kinds import KINDS
+from fewtune.studio.kinds.kind import Kind
 from fewtune.studio.refusals import StudioRefusal, no_project
 
 _FILE = "project.db"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -11,6 +12,7 @@ import numpy as np
 
 from fewtune.bundle.read import read_manifest
 from fewtune.data.boxes import overlaps
+from fewtune.data.mask import IGNORE, ClassIds, IndexMask
 from fewtune.report.blocks import Paragraph
 from fewtune.report.data import Answer, ReportData, read_private
 from fewtune.report.facts import Report
@@ -19,6 +21,7 @@ from fewtune.report.sections.learning_curve import forecast_in_words
 from fewtune.report.sections.outcome import outcome
 from fewtune.report.wording import label_issue_reason, method_name, metric_of, reason
 from fewtune.studio.examples import example
+from fewtune.studio.kinds.masks import painted_answer
 from fewtune.studio.plain import in_both
 from fewtune.studio.projects import Project
 from fewtune.studio.refusals import StudioRefusal
@@ -27,6 +30,8 @@ from fewtune.studio.shapes import SURE
 from fewtune.types import FloatArray
 
 _SHOWN_ERRORS = 50
+_SHOWN_MASKS = 20
+_SHOWN_PX = 320
 # Intersection over union from which two boxes are of the same thing.
 _SAME = 0.5
 _PRIVATE = ("out_of_fold.jsonl", "label_issues.jsonl")
@@ -103,7 +108,12 @@ def _errors(project: Project, run: Run, answers: Iterable[Answer]) -> list[dict[
 
 
 def _drawn_errors(project: Project, run: Run, data: ReportData) -> list[dict[str, Any]]:
-    """Pictures in which boxes were missed or found where there is nothing, those with the most of both first."""
+    """Pictures in which boxes were missed or found where there is nothing, or pixels were taken for another class.
+
+    Those with the most of it come first.
+    """
+    if project.kind.draws == "masks":
+        return _painted_errors(project, run, data)
     if not project.kind.draws:
         return []
     told = []
@@ -118,6 +128,32 @@ def _drawn_errors(project: Project, run: Run, data: ReportData) -> list[dict[str
             told.append({"missed": missed, "extra": extra, "shapes": shapes, "number": number})
     told.sort(key=lambda some: -(some["missed"] + some["extra"]))
     return [{**some, "row": example(project.database, some["number"])} for some in told[:_SHOWN_ERRORS]]
+
+
+def _painted_errors(project: Project, run: Run, data: ReportData) -> list[dict[str, Any]]:
+    told: list[tuple[float, int, bytes]] = []
+    for some in data.open_out_of_fold or ():
+        number = run.example_at(some.place)
+        if number is not None and some.answer is not None:
+            truth, found = (base64.b64decode(mask["png"]) for mask in (some.target, some.answer))
+            told.append((_wrong(IndexMask(truth).ids, IndexMask(found).ids), number, found))
+    told.sort(key=lambda some: -some[0])
+    labels = read_manifest(run.bundle).labels
+    return [
+        {
+            "wrong": wrong,
+            "mask": painted_answer(png, labels, _SHOWN_PX),
+            "row": example(project.database, number),
+        }
+        for wrong, number, png in told[:_SHOWN_MASKS]
+        if wrong
+    ]
+
+
+def _wrong(truth: ClassIds, found: ClassIds) -> float:
+    """The share of wrong pixels among those that have a class."""
+    counted = truth != IGNORE
+    return float((truth != found)[counted].mean()) if counted.any() else 0.0
 
 
 def _unmatched(boxes: list[dict[str, Any]], others: list[dict[str, Any]]) -> int:

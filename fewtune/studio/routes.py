@@ -14,7 +14,7 @@ from starlette.background import BackgroundTask
 
 from fewtune.data.picture import facts
 from fewtune.serve.routes import only_json
-from fewtune.studio import examples, findings, labels, limits, results, schemas, takeaway
+from fewtune.studio import examples, findings, labels, limits, masks, results, schemas, takeaway
 from fewtune.studio.examples import NewExample
 from fewtune.studio.findings import Checker
 from fewtune.studio.intake import received
@@ -25,6 +25,8 @@ from fewtune.studio.thumbnails import thumbnail
 from fewtune.studio.training import Trainings
 from fewtune.studio.trying import OpenModel
 
+# What a change names that labels an example, by what is drawn on it.
+_LABELLED_BY = {"": "label", "boxes": "shapes", "masks": "mask"}
 _JSON = [Depends(only_json)]
 _FileName = Annotated[str, Query(min_length=1, max_length=300)]
 _Column = Annotated[str, Query(max_length=200)]
@@ -135,7 +137,7 @@ def example_routes(workspace: Workspace) -> APIRouter:
         """The example as it is now, on the disk."""
         wanted = body.model_dump(include=body.model_fields_set - {"version"})
         project = workspace.find(name)
-        if ("shapes" if not project.kind.draws else "label") in wanted:
+        if not wanted.keys() & set(_LABELLED_BY.values()) <= {_LABELLED_BY[project.kind.draws]}:
             raise StudioRefusal(422, "other-input", "Examples of this project are labelled in another way.")
         return examples.change_example(project.database, number, body.version, wanted)
 
@@ -152,6 +154,14 @@ def example_routes(workspace: Workspace) -> APIRouter:
         path = project.kind.place(project.folder, row["input"])
         width, height = facts(path).upright_size
         return Response(thumbnail(path, px), media_type="image/jpeg", headers={"x-picture-size": f"{width}x{height}"})
+
+    @router.get("/masks/{number}")
+    def mask(name: str, number: int, px: Annotated[int, Query(ge=32, le=limits.MASK_PX)] = 160) -> Any:
+        """What is painted on a picture."""
+        project = workspace.find(name)
+        row = examples.example(project.database, number)
+        size = facts(project.kind.place(project.folder, row["input"])).upright_size
+        return masks.painted(examples.mask_of(project.database, number), row["shapes"] or [], size, px)
 
     return router
 

@@ -1,7 +1,7 @@
 """A training on the disk: what it learns from, what it is asked, how far it is, and what came out.
 
 runs/3/tickets.jsonl            the labelled examples as they were when it began, a line each; where they are drawn on,
-                                a folder tickets/ with COCO's JSON and the pictures
+                                a folder tickets/ with the pictures and COCO's JSON, or their masks
 runs/3/wish.json                the recipe's settings
 runs/3/state.json               how far it is
 runs/3/tickets.fewtune.work     the work in progress; what makes it go on after an interruption
@@ -24,10 +24,10 @@ from typing import Any
 from fewtune.bundle.write import MANIFEST, write_atomically
 from fewtune.recipe import Recipe, make_recipe
 from fewtune.studio.database import Row
-from fewtune.studio.kinds import Kind
+from fewtune.studio.kinds.kind import Kind
 
 _RUNS = "runs"
-_IMAGE = re.compile(r": image (\d+) ")
+_IMAGE = re.compile(r": image (\d+) |^images/(\d+)\.")
 
 
 @dataclass(frozen=True)
@@ -93,10 +93,10 @@ class Run:
             return [json.loads(line)["id"] for line in file]
 
     def example_at(self, place: str) -> int | None:
-        """The number of the example at a place that the bundle names: "tickets.jsonl:12", "a.json: image 7 (7.png)"."""
+        """The number of the example at a place that the bundle names: "tickets.jsonl:12", "images/7.png", ..."""
         of_image = _IMAGE.search(place)
         if of_image:
-            return int(of_image[1])
+            return int(of_image[1] or of_image[2])
         line = place.rpartition(":")[2]
         return self.examples[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(self.examples) else None
 

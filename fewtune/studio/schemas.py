@@ -47,12 +47,34 @@ class Shape(Body):
         return box
 
 
+class Painted(Body):
+    """A mask: run lengths along the rows, each a number and how many pixels have it.
+
+    A number is that of a label, counted from 1; 0 is not painted, 255 passed over.
+    """
+
+    width: Annotated[int, Field(ge=1, le=limits.MASK_PX)]
+    height: Annotated[int, Field(ge=1, le=limits.MASK_PX)]
+    runs: Annotated[
+        list[Annotated[int, Field(ge=0, le=limits.MASK_PX**2)]], Field(min_length=2, max_length=limits.MASK_NUMBERS)
+    ]
+    labels: Annotated[list[Label], Field(max_length=limits.MASK_LABELS)]
+
+    @field_validator("runs")
+    @classmethod
+    def _are_pairs(cls, runs: list[int]) -> list[int]:
+        if len(runs) % 2:
+            raise ValueError("a run has no length")
+        return runs
+
+
 class Change(Body):
     """A change of one example, as it was seen at a version; what is not named stays."""
 
     version: Annotated[int, Field(ge=1, le=2**53)]
     label: Label | None = None
     shapes: Annotated[list[Shape], Field(max_length=limits.SHAPES)] | None = None
+    mask: Painted | None = None
     skipped: bool = False
     deleted: bool = False
 

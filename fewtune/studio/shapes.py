@@ -32,7 +32,7 @@ def coco(pictures: Sequence[tuple[int, str, tuple[int, int], list[Shape]]], labe
     """Pictures with boxes as COCO has them (https://cocodataset.org/#format-data).
 
     Args:
-        pictures: of each its number, its file's name, width and height, and its shapes.
+        pictures: of each its number, its file's name, width and height, and its shapes; of masks those of `segmented`.
         labels: all that there are; categories are numbered from 1.
     """
     number_of = {label: number for number, label in enumerate(labels, start=1)}
@@ -42,8 +42,9 @@ def coco(pictures: Sequence[tuple[int, str, tuple[int, int], list[Shape]]], labe
             "image_id": picture,
             "category_id": number_of[shape["label"]],
             "bbox": _xywh(shape["box"]),
-            "area": _xywh(shape["box"])[2] * _xywh(shape["box"])[3],
+            "area": shape.get("area", _xywh(shape["box"])[2] * _xywh(shape["box"])[3]),
             "iscrowd": 0,
+            **({"segmentation": shape["segmentation"]} if "segmentation" in shape else {}),
         }
         for picture, _, _, shapes in pictures
         for shape in shapes

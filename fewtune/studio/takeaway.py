@@ -8,17 +8,23 @@ import json
 import shlex
 import uuid
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import MANIFEST, PRIVATE
+from fewtune.data.mask import encode_mask
 from fewtune.data.picture import facts
+from fewtune.data.read.masks import CLASSES, MASKS
 from fewtune.studio.examples import every
-from fewtune.studio.kinds import ANNOTATIONS, listing
+from fewtune.studio.kinds.boxes import ANNOTATIONS
+from fewtune.studio.kinds.kind import listing
+from fewtune.studio.kinds.masks import class_masks
 from fewtune.studio.labels import label_counts
+from fewtune.studio.masks import resized, segmented
 from fewtune.studio.projects import Project
+from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
 from fewtune.studio.shapes import coco, label_studio, shapes_of
 
@@ -48,8 +54,10 @@ def zip_pictures(project: Project, folder: Path) -> Path:
     """The pictures with a listing of paths and labels, as `fewtune fit` reads it."""
     path = folder / f"{uuid.uuid4().hex}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
-        if project.kind.draws:
+        if project.kind.draws == "boxes":
             archive.writestr(ANNOTATIONS, coco_json(project))
+        elif project.kind.draws == "masks":
+            _write_masks(project, archive)
         else:
             archive.writestr(_LISTING, "".join(csv_lines(project)))
         for row in every(project.database):
@@ -57,14 +65,30 @@ def zip_pictures(project: Project, folder: Path) -> Path:
     return path
 
 
+def _write_masks(project: Project, archive: zipfile.ZipFile) -> None:
+    """An index PNG for every picture on which was painted, and the names of the classes."""
+    rows = [dict(row) for row in every(project.database) if row["mask"] is not None]
+    classes, ids_of = class_masks(rows, sorted(project.kind.labels_used(rows)))
+    archive.writestr(CLASSES, "".join(f"{name}\n" for name in classes))
+    for row in rows:
+        png = encode_mask(resized(ids_of(row), _size(project, row)))
+        archive.writestr(f"{MASKS}/{Path(project.kind.exported(row)).stem}.png", png)
+
+
+def _size(project: Project, row: Mapping[str, Any]) -> tuple[int, int]:
+    return facts(project.kind.place(project.folder, row["input"])).upright_size
+
+
 def coco_json(project: Project) -> str:
-    """The pictures on which was drawn, with their boxes, as COCO has them."""
+    """The pictures on which was drawn, with their boxes or masks, as COCO has them."""
     names = [label["name"] for label in label_counts(project.database)]
     listed = []
     for row in every(project.database):
         if row["shapes"] is not None:
-            size = facts(project.kind.place(project.folder, row["input"])).upright_size
-            listed.append((row["id"], project.kind.exported(dict(row)), size, shapes_of(row["shapes"])))
+            size, shapes = _size(project, dict(row)), shapes_of(row["shapes"])
+            if row["mask"] is not None:
+                shapes = segmented(row["mask"], shapes, size)
+            listed.append((row["id"], project.kind.exported(dict(row)), size, shapes))
     return json.dumps(coco(listed, names), ensure_ascii=False, indent=1) + "\n"
 
 
@@ -85,7 +109,17 @@ def csv_lines(project: Project) -> Iterator[str]:
 
 
 def label_studio_parts(project: Project) -> Iterator[str]:
-    """Tasks as Label Studio imports them (https://labelstud.io/guide/tasks), a task at a time."""
+    """Tasks as Label Studio imports them (https://labelstud.io/guide/tasks), a task at a time.
+
+    Raises:
+        StudioRefusal: 404 for masks.
+    """
+    if project.kind.draws == "masks":
+        raise StudioRefusal(404, "no-form", "Masks cannot be taken away for Label Studio.", how="Take COCO JSON.")
+    return _label_studio_parts(project)
+
+
+def _label_studio_parts(project: Project) -> Iterator[str]:
     yield "["
     for position, row in enumerate(every(project.database)):
         task = _label_studio_task(project, dict(row))
@@ -97,8 +131,7 @@ def _label_studio_task(project: Project, row: dict[str, Any]) -> dict[str, Any]:
     kind = project.kind
     task: dict[str, Any] = {"id": row["id"], "data": {kind.label_studio: kind.exported(row)}}
     if row["shapes"] is not None:
-        size = facts(kind.place(project.folder, row["input"])).upright_size
-        task["annotations"] = [{"result": label_studio(shapes_of(row["shapes"]), size)}]
+        task["annotations"] = [{"result": label_studio(shapes_of(row["shapes"]), _size(project, row))}]
     elif row["label"] is not None:
         choice = {
             "from_name": "label",

@@ -43,7 +43,7 @@ class Trainings:
                 raise StudioRefusal(
                     422,
                     "too-few-drawn",
-                    f"To train, draw boxes on at least {_FEWEST} pictures.",
+                    f"To train, draw on at least {_FEWEST} pictures.",
                     how="Twenty are a good start.",
                 )
             if not project.kind.draws and (len(rows) < _FEWEST or len(used) < 2):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 from fewtune.errors import DataError
 from fewtune.serve import limits as serve_limits
 from fewtune.serve.explain import occlusions, segments, weight
+from fewtune.studio import limits
+from fewtune.studio.kinds.masks import painted_answer
 from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
 from fewtune.studio.shapes import SURE
@@ -40,7 +42,7 @@ class OpenModel:
         return {**_answer(labels, whole), "parts": told}
 
     def picture(self, run: Run, path: Path) -> dict[str, Any]:
-        """Probabilities for a picture, or the boxes that were found in it."""
+        """Probabilities for a picture, or the boxes or the mask that were found in it."""
         try:
             model = self._opened(run)
             if model.task == "object-detection":
@@ -53,6 +55,9 @@ class OpenModel:
                         if score >= SURE
                     ]
                 }
+            if model.task == "segmentation":
+                (mask,) = model.predict([path])
+                return {"mask": painted_answer(mask.png, model.labels, limits.MASK_PX // 2)}
             labels, rows = self._ask(run, [path], "image-classification")
         except DataError as error:
             raise StudioRefusal(422, "bad-picture", error.what, how="Try another picture, as JPEG or PNG.") from None

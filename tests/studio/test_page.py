@@ -20,6 +20,8 @@ pytest.importorskip("playwright")
 from playwright.sync_api import Page, expect, sync_playwright
 
 import fewtune
+from fewtune.data.mask import read_mask
+from fewtune.data.read.masks import read_masked_pictures
 from tests.pictures import draw, needs_network, scene
 from tests.studio.conftest import running
 
@@ -336,6 +338,80 @@ def test_boxes_are_drawn_by_pointer_and_by_keyboard(
         tab(page, 1)
         expect(page.locator("#rows canvas")).to_have_count(3)
         picture(page, f"{look}-data")
+
+
+@pytest.mark.parametrize(("locale", "scheme", "width"), [("en-US", "dark", 1200), ("zh-CN", "light", 360)])
+def test_masks_are_painted_by_pointer_and_by_keyboard(
+    browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int
+) -> None:
+    look, viewport = f"masks-{locale[:2]}", {"width": width, "height": 900}
+    names = [f"{number} {HOSTILE.replace('/', '')}.png" for number in range(3)]
+    for number, name in enumerate(names):
+        scene(number, 480, 320)[0].save(tmp_path / name)
+    with seen(browser, url, look, locale=locale, color_scheme=scheme, viewport=viewport) as page:
+        new_project(page, "Ground", "segmentation", ("disc", f"square {HOSTILE}"))
+        page.set_input_files("#file", [tmp_path / name for name in names])
+        expect(page.locator("#rows > li")).to_have_count(3)
+        tab(page, 2)
+        canvas, painted = page.locator("#draw"), page.locator("#painted li")
+        expect(canvas).to_have_attribute("aria-label", names[0])
+        page.keyboard.press("o")
+        outline(page, [(0.1, 0.1), (0.6, 0.1), (0.6, 0.6), (0.1, 0.6)])
+        expect(painted).to_have_count(1)
+        expect(painted).to_contain_text("25")
+        page.keyboard.press("2")
+        page.keyboard.press("b")
+        drag(page, (0.7, 0.8), (0.9, 0.8))
+        expect(painted).to_have_count(2)
+        picture(page, f"{look}-painted")
+        page.keyboard.press("u")
+        expect(painted).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", names[1])
+        page.keyboard.press("Space")
+        page.keyboard.press("Shift+ArrowRight")
+        expect(painted).to_have_count(1)
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", names[2])
+        page.keyboard.press("u")  # what was saved comes back, with its mask
+        expect(canvas).to_have_attribute("aria-label", names[1])
+        expect(painted).to_have_count(1)
+        page.keyboard.press("e")
+        drag(page, (0.1, 0.5), (0.9, 0.5))
+        expect(painted).to_have_count(0)
+        page.locator("#draw").focus()
+        page.keyboard.press("Enter")
+        expect(canvas).to_have_attribute("aria-label", names[2])
+        tab(page, 1)
+        expect(page.locator("#rows canvas")).to_have_count(3)
+        expect(page.locator("#rows figcaption").last).to_contain_text("disc")
+        picture(page, f"{look}-data")
+        tab(page, 5)
+        with page.expect_download() as started:
+            page.click("#data-zip")
+        found = read_masked_pictures(str(_with_ending(started.value.path(), ".zip")))
+        assert found.labels == ("background", "disc")
+        assert len(found.masks) == 2
+        first, second = (read_mask(mask) for mask in found.masks)
+        assert first.shape == (320, 480)
+        assert (first[40:180, 60:280] == 1).all()
+        assert first.mean() == pytest.approx(0.25, abs=0.02)
+        assert second.max() == 0
+
+
+def _with_ending(path: Path, ending: str) -> Path:
+    return path.rename(path.with_suffix(ending))
+
+
+def outline(page: Page, points: list[tuple[float, float]]) -> None:
+    """Around these places on the picture, which are shares of its sides."""
+    seen_at = page.locator("#draw").bounding_box()
+    assert seen_at is not None
+    for place, (x, y) in enumerate(points):
+        page.mouse.move(seen_at["x"] + x * seen_at["width"], seen_at["y"] + y * seen_at["height"], steps=3)
+        if not place:
+            page.mouse.down()
+    page.mouse.up()
 
 
 def drag(page: Page, start: tuple[float, float], end: tuple[float, float]) -> None:

@@ -4,6 +4,7 @@ import { button, make } from "./dom.js";
 import { here, project } from "./project.js";
 import { say } from "./words.js";
 
+const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 const GOLDEN = 0.618034;
 const LEAST_PX = 3;
 const HANDLE_PX = 10;
@@ -72,10 +73,16 @@ export function boxEditor(px, label, changed) {
 
   async function open(row, drawn) {
     picture = null;
-    [shapes, selected, undone, drag] = [structuredClone(drawn), -1, [], null];
+    [shapes, selected, undone, drag] = [structuredClone(drawn ?? row.shapes ?? proposal(row)), -1, [], null];
     picture = await loaded(row, px);
     canvas.setAttribute("aria-label", row.name);
     show();
+  }
+
+  /** What the model found is there to be mended: that is quicker than to draw it. */
+  function proposal(row) {
+    const known = project().labels.map(({ name }) => name);
+    return row.prediction ? JSON.parse(row.prediction).filter((shape) => known.includes(shape.label)) : [];
   }
 
   function show() {
@@ -214,8 +221,25 @@ export function boxEditor(px, label, changed) {
     show();
   });
 
+  /** What a key does; nothing where it means nothing here. */
+  function key(event) {
+    const arrow = event.target === canvas ? ARROWS[event.key] : null;
+    if (arrow && selected >= 0) return () => nudge(...arrow, event.shiftKey);
+    if (event.key === "Delete" || event.key === "Backspace") return remove;
+    return { b: add, n: () => turn(1) }[event.key] ?? null;
+  }
+
+  const words = say();
   const rounded = () => shapes.map(({ label: name, box }) => ({ label: name, box: box.map((edge) => Math.round(10 * edge) / 10) }));
-  return { canvas, list, open, undo, rename, add, turn, nudge, remove, shapes: rounded, hasSelection: () => selected >= 0, isOpen: () => picture !== null };
+  return {
+    canvas, open, undo, key, isEmpty: () => !shapes.length, content: rounded, isOpen: () => picture !== null,
+    wanted: () => ({ shapes: rounded() }),
+    choose: rename,
+    saved: (row) => row.shapes,
+    hasProposal: (row) => row.shapes === null && proposal(row).length > 0,
+    tools: [button(words.addBox, add, { id: "add-box" })],
+    title: words.boxes, list, keys: words.boxKeys, proposed: words.proposedBoxes, nothing: words.nothingHere,
+  };
 }
 
 const cornersOf = ([left, top, right, bottom]) => [[left, top], [right, top], [left, bottom], [right, bottom]];

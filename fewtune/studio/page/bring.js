@@ -3,7 +3,7 @@ import { post, query, upload } from "./api.js";
 import { button, field, make, section } from "./dom.js";
 import { count } from "./format.js";
 import { tell, tellError, clearError, trying } from "./notice.js";
-import { here, isDrawn, isPictures, refresh } from "./project.js";
+import { drawnAs, here, isDrawn, isPictures, refresh } from "./project.js";
 import { language, say } from "./words.js";
 
 const MOST_BYTES = 400_000_000;
@@ -18,7 +18,7 @@ export function bringSection(changed) {
   file.addEventListener("change", async () => { await send(file.files); file.value = ""; });
   const columns = isPictures() ? null : make("details", {}, make("summary", {}, words.columns),
     make("p", { className: "line" }, field(words.textColumn, text), field(words.labelColumn, label)));
-  const made = section(words.bring, make("p", {}, isDrawn() ? words.bringBoxes : isPictures() ? words.bringPictures : words.bringTexts),
+  const made = section(words.bring, make("p", {}, isDrawn() ? { boxes: words.bringBoxes, masks: words.bringMasks }[drawnAs()] : isPictures() ? words.bringPictures : words.bringTexts),
     make("p", {}, field(words.chooseFile, file)), columns, log);
   made.classList.add("drop");
   made.addEventListener("dragover", (event) => { event.preventDefault(); made.classList.add("over"); });

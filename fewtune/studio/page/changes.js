@@ -7,7 +7,11 @@ const MOST = 500;
 
 const key = () => `undo ${project().name}`;
 const done = () => JSON.parse(session.get(key()) || "[]");
-const keep = (list) => session.set(key(), JSON.stringify(list.slice(-MOST)));
+
+/** As many as the window has room for: masks are large. */
+function keep(list) {
+  for (let kept = list.slice(-MOST); !session.set(key(), JSON.stringify(kept)) && kept.length; kept = kept.slice(Math.ceil(kept.length / 2)));
+}
 
 /** Change a row as it was seen; gives the row as it is now. */
 export async function change(row, wanted) {
@@ -19,7 +23,7 @@ export async function change(row, wanted) {
 }
 
 // SQLite's yes and no are numbers.
-const asSent = (name, value) => (name === "label" || name === "shapes" ? value : Boolean(value));
+const asSent = (name, value) => (["label", "shapes", "mask"].includes(name) ? value : Boolean(value));
 
 export const canUndo = () => done().length > 0;
 

@@ -4,12 +4,16 @@ import { button, choices, make, written } from "./dom.js";
 import { tell, trying } from "./notice.js";
 import { picture } from "./picture.js";
 import { shownWithShapes } from "./boxes.js";
-import { isDrawn, isPictures, project } from "./project.js";
+import { shownWithMask } from "./masks.js";
+import { drawnAs, isDrawn, isPictures, project } from "./project.js";
 import { session } from "./session.js";
 import { say } from "./words.js";
 
 /** The text, or the picture. */
-export const shown = (row, px) => (isDrawn() ? shownWithShapes(row, px ?? 320) : isPictures() ? picture(row, px) : written(row.input));
+export function shown(row, px) {
+  if (isDrawn()) return (drawnAs() === "masks" ? shownWithMask : shownWithShapes)(row, px ?? 320);
+  return isPictures() ? picture(row, px) : written(row.input);
+}
 
 /** A line: the example, its label to be changed, a button that deletes it, and words below. */
 export function line(row, ...below) {
@@ -29,7 +33,7 @@ function parts(host, row, below) {
 }
 
 /** A button that opens the picture where boxes are drawn. */
-export const drawing = (row) => button(say().drawHere, () => {
+export const drawing = (row) => button(drawnAs() === "masks" ? say().paintHere : say().drawHere, () => {
   session.set("draw", String(row.id));
   location.hash = `#/p/${encodeURIComponent(project().name)}/label`;
 }, { className: "small" });

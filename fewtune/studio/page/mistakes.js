@@ -2,6 +2,7 @@
 import { make } from "./dom.js";
 import { shownWithShapes } from "./boxes.js";
 import { drawing, line, proposal } from "./example.js";
+import { shownWithMask } from "./masks.js";
 import { percent } from "./format.js";
 import { inBoth, say } from "./words.js";
 
@@ -13,8 +14,9 @@ export function mistakes(errors) {
 /** Pictures with what the model found in them, not having seen them; one click from being drawn on again. */
 export function drawnMistakes(errors) {
   if (!errors.length) return make("p", {}, say().noMistakes);
-  return make("ul", { className: "plain" }, errors.filter(({ row }) => !row.deleted).map(({ row, shapes, missed, extra }) => make("li", { className: "row" },
-    shownWithShapes(row, 320, shapes), drawing(row), make("p", {}, say().missedAndExtra(missed, extra)))));
+  return make("ul", { className: "plain" }, errors.filter(({ row }) => !row.deleted).map(({ row, shapes, missed, extra, mask, wrong }) => make("li", { className: "row" },
+    mask ? shownWithMask(row, 320, mask) : shownWithShapes(row, 320, shapes), drawing(row),
+    make("p", {}, mask ? say().wrongPixels(percent(wrong)) : say().missedAndExtra(missed, extra)))));
 }
 
 export const suspects = (some) => list(some, (suspect) => ({ text: inBoth(suspect.why), label: suspect.suggested }));

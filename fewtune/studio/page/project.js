@@ -46,5 +46,7 @@ export const here = (path = "") => inProject(opened.name, path);
 
 export const isPictures = () => opened.task !== "text-classification";
 
-/** Whether labels are drawn on the pictures. */
-export const isDrawn = () => opened.task === "object-detection";
+/** What is drawn on the pictures, if anything: "boxes" or "masks". */
+export const drawnAs = () => ({ "object-detection": "boxes", segmentation: "masks" })[opened.task] ?? "";
+
+export const isDrawn = () => drawnAs() !== "";

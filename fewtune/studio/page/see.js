@@ -5,7 +5,7 @@ import { count } from "./format.js";
 import { confusion } from "./confusion.js";
 import { ladder } from "./ladder.js";
 import { drawnMistakes, mistakes, suspects } from "./mistakes.js";
-import { here, isDrawn, project } from "./project.js";
+import { drawnAs, here, isDrawn, project } from "./project.js";
 import { trySection } from "./try.js";
 import { inBoth, say } from "./words.js";
 
@@ -22,7 +22,7 @@ export async function seeView(host) {
     section(words.howGood, ...first, result.forecast ? make("p", {}, inBoth(result.forecast)) : null,
       behind > 0 ? make("p", {}, words.behind(count(behind))) : null),
     trySection(),
-    isDrawn() ? section(words.drawnMistakes, make("p", { className: "faint" }, words.drawnMistakesHint), drawnMistakes(result.drawn_errors))
+    isDrawn() ? section(words.drawnMistakes, make("p", { className: "faint" }, drawnAs() === "masks" ? words.paintedMistakesHint : words.drawnMistakesHint), drawnMistakes(result.drawn_errors))
       : section(words.mistakes(count(result.error_count)), make("p", { className: "faint" }, words.mistakesHint), mistakes(result.errors)),
     result.suspects.length ? section(words.suspects(count(result.suspects.length)), make("p", { className: "faint" }, words.suspectsHint), suspects(result.suspects)) : "",
     !result.scores.confusion ? "" : section(words.confusion, make("p", { className: "faint" }, words.confusionHint), confusion(result)),

@@ -5,6 +5,7 @@ export const session = {
     try { return sessionStorage.getItem(key); } catch { return null; }
   },
   set(key, value) {
-    try { sessionStorage.setItem(key, value); } catch { /* private windows may refuse */ }
+    // Private windows may refuse, and there is an end to what is kept.
+    try { sessionStorage.setItem(key, value); return true; } catch { return false; }
   },
 };

@@ -2,7 +2,7 @@
 import { blob, get } from "./api.js";
 import { button, make, section } from "./dom.js";
 import { tell, trying } from "./notice.js";
-import { here, isDrawn, isPictures, project } from "./project.js";
+import { drawnAs, here, isDrawn, isPictures, project } from "./project.js";
 import { say } from "./words.js";
 
 export async function takeView(host) {
@@ -16,7 +16,7 @@ export async function takeView(host) {
     : [make("p", {}, words.noModel)];
   const data = [
     isDrawn() ? download("COCO JSON", () => "/coco.json", `${stem}.json`, { id: "coco" }) : download("CSV", () => "/data.csv", `${stem}.csv`, { id: "csv" }),
-    download("Label Studio JSON", () => "/label-studio.json", `${stem}.json`, { id: "label-studio" }),
+    drawnAs() === "masks" ? null : download("Label Studio JSON", () => "/label-studio.json", `${stem}.json`, { id: "label-studio" }),
     isPictures() ? download(words.picturesZip, () => "/data.zip", `${stem}.zip`, { id: "data-zip" }) : null,
   ];
   host.replaceChildren(

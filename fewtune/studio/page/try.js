@@ -5,6 +5,7 @@ import { percent } from "./format.js";
 import { trying } from "./notice.js";
 import { draw } from "./picture.js";
 import { drawShapes } from "./boxes.js";
+import { drawMask } from "./masks.js";
 import { here, isPictures } from "./project.js";
 import { say } from "./words.js";
 
@@ -37,9 +38,10 @@ function pictureForm(answer) {
     const found = await trying(() => upload(here(`/try-picture${query({ file: chosen.name })}`), chosen));
     file.value = "";
     if (!found) return;
-    const words = found.shapes && say().boxesTold(found.shapes.map(({ label }) => label));
+    const words = found.mask ? say().paintedTold(found.mask.labels.filter((_, place) => found.mask.runs.some((number, at) => at % 2 === 0 && number === place + 1)))
+      : found.shapes && say().boxesTold(found.shapes.map(({ label }) => label));
     const canvas = make("canvas", { role: "img", "aria-label": words ? `${chosen.name}: ${words}` : chosen.name, width: 1, height: 1 });
-    draw(canvas, chosen).then((scale) => drawShapes(canvas, found.shapes ?? [], scale)).catch(() => canvas.remove());
+    draw(canvas, chosen).then((scale) => (found.mask ? drawMask(canvas, found.mask) : drawShapes(canvas, found.shapes ?? [], scale))).catch(() => canvas.remove());
     answer.replaceChildren(...(words ? [make("h3", {}, words)] : told(found)), make("div", { className: "big" }, canvas));
   });
   return make("p", {}, field(say().choosePicture, file));
