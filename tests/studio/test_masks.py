@@ -149,7 +149,9 @@ def test_a_zip_with_masks_comes_and_goes(masks: Desk, tmp_path: Path) -> None:
         before = read_mask(str(tmp_path / "masked" / "masks" / place.partition("-")[2]))
         names = dict(enumerate(MASK_CLASSES)) | {IGNORE: ""}
         now = dict(enumerate(again.labels)) | {IGNORE: ""}
-        assert [names[some] for some in before.ravel()] == [now[some] for some in read_mask(mask).ravel()]
+        assert [names[some] for some in before.ravel().tolist()] == [
+            now[some] for some in read_mask(mask).ravel().tolist()
+        ]
     coco = json.loads(masks.client.get(f"{masks.at}/coco.json").text)
     assert coco["annotations"][0]["segmentation"]["size"] == [64, 96]
     assert masks.client.get(f"{masks.at}/label-studio.json").status_code == 404
