@@ -658,8 +658,11 @@ def demo(as_json: Json = False) -> None:
 
 def main() -> NoReturn:
     """Entry point of the command `fewtune`."""
+    from fewtune.runtime.threads import spin_briefly
+
     arguments = sys.argv[1:] or ["--help"]
     as_json = "--json" in arguments
+    spin_briefly()
     try:
         status = app(args=arguments, prog_name="fewtune", standalone_mode=False)
     except typer.TyperException as error:

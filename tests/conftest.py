@@ -15,6 +15,10 @@ import pytest
 
 import fewtune
 from fewtune.backbones.text_encoder import MultilingualE5
+from fewtune.runtime.threads import spin_briefly
+
+# Before anything loads PyTorch.
+spin_briefly()
 
 # How long an example takes says nothing on a busy machine.
 hypothesis.settings.register_profile("untimed", deadline=None)
