@@ -38,6 +38,7 @@ import studio
 import suggest
 import translation
 import trunk
+import unlabeled
 import views
 
 HERE = Path(__file__).parent
@@ -60,6 +61,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "generation": generation.measurements,
     "translation": translation.measurements,
     "trunk": trunk.measurements,
+    "unlabeled": unlabeled.measurements,
     "resume": resume.measurements,
     "serve": serve.measurements,
     "studio": studio.measurements,
@@ -83,6 +85,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "generation": generation.table,
     "translation": translation.table,
     "trunk": trunk.table,
+    "unlabeled": unlabeled.table,
     "resume": resume.table,
     "serve": serve.table,
     "studio": studio.table,

@@ -1,0 +1,98 @@
+"""What 2,000 unlabelled texts bring beside 8 labels a class: the frozen rungs with them and without."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from augmentation import paired_mean
+from draws import Pairs, draw, read_pairs
+
+from fewtune import catalog
+from fewtune.interfaces import RunContext
+from fewtune.label.unlabelled import with_unlabelled
+from fewtune.ladder import climb
+from fewtune.recipe import Recipe
+from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.text_classification import TextClassification
+from fewtune.types import Dataset
+
+SETS = ("trec6", "sst2", "chnsenticorp_htl_zh", "thucnews10_zh", "banking77_10", "banking77")
+PER_CLASS = 8
+POOL, TEST = 2000, 500
+DRAWS = 5
+
+
+def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
+    for seed in range(1 if quick else DRAWS):
+        for name in SETS:
+            yield {"set": name, "draw": seed}, partial(_measure, data, name, seed)
+
+
+def _measure(data: Path, name: str, seed: int) -> dict[str, Any]:
+    train, test = (_pairs(data, name, part, size, seed) for part, size in (("train", POOL), ("test", TEST)))
+    task, recipe = TextClassification(), Recipe(method="head", augment="none", seed=seed)
+    labelled = draw(train, PER_CLASS, seed)
+    left = sorted({text for text, _ in train} - {text for text, _ in labelled})
+    pool = [left[i] for i in np.random.default_rng([seed, 4]).permutation(len(left))[:POOL]]
+    tested, plain = task.read(test, recipe, "evaluate"), task.read(labelled, recipe, "fit")
+    beside, _ = with_unlabelled(plain, tested, pool, task, recipe, np.random.default_rng(seed))
+    return {"without": _fit(plain, tested, recipe), "with": _fit(beside, tested, recipe)}
+
+
+def _pairs(data: Path, name: str, part: str, size: int, seed: int) -> Pairs:
+    pairs = read_pairs(data / f"text_{name.removesuffix('_10')}" / f"{part}.csv")
+    if name.endswith("_10"):
+        labels = sorted({label for _, label in pairs})
+        ten = set(np.random.default_rng([seed, 2]).permutation(labels)[:10].tolist())
+        pairs = [pair for pair in pairs if pair[1] in ten]
+    # Of large files the same rows are drawn from in every draw: they are encoded once.
+    return pairs[:: max(1, len(pairs) // (2 * size))] if part == "train" else pairs[:: max(1, len(pairs) // size)]
+
+
+def _fit(dataset: Dataset, test: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """What the ladder of frozen rungs takes, on test texts."""
+    task = TextClassification()
+    run = RunContext(Path(__file__).parent / "results" / "encoded", recipe.seed, usable_cores())
+    (tuner,) = catalog.find_tuners(recipe, task)
+    candidates, _ = tuner.candidates(dataset, recipe)
+    started = time.perf_counter()
+    resampling = task.resample(dataset, run)
+    climbed = climb(candidates, dataset, resampling.first(resampling.folds), task, run)
+    fitted = climbed.winner.candidate.fit(dataset, climbed.winner.trial.settings, run)
+    seconds = time.perf_counter() - started
+    answers = fitted.reference([example.input for example in test])
+    targets = task.targets(test, dataset.labels)
+    return {
+        "rung": climbed.rungs[climbed.winner.place].name,
+        "accuracy": float((answers.argmax(axis=1) == targets).mean()),
+        "log_loss": float(-answers[np.arange(len(targets)), targets].mean()),
+        "rungs": {rung.name: rung.expected_log_loss for rung in climbed.rungs},
+        "seconds": round(seconds, 1),
+    }
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Accuracy on test texts without and with, the difference in points, and in per cent of log loss."""
+    lines = [f"{'set':22}{'draws':>6}{'without':>9}{'with':>7}{'accuracy, points':>22}{'log loss, %':>22}{'kept':>6}"]
+    groups: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for row in rows:
+        groups[row["key"]["set"]].append(row)
+    means: list[float] = []
+    for name, some in groups.items():
+        without, beside = (np.array([row[how]["accuracy"] for row in some]) for how in ("without", "with"))
+        loss = [100 * np.log(row["with"]["log_loss"] / row["without"]["log_loss"]) for row in some]
+        kept = sum("with unlabelled" in row["with"]["rung"] for row in some)
+        gains = (100 * (beside - without)).tolist()
+        means.append(float(np.mean(gains)))
+        lines.append(
+            f"{name:22}{len(some):6}{without.mean():9.3f}{beside.mean():7.3f}{paired_mean(gains):>22}"
+            f"{paired_mean(loss):>22}{kept:6}"
+        )
+    lines.append(f"{'mean of the sets':44}{np.mean(means):+22.1f}")
+    return "\n".join(lines)
