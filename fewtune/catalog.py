@@ -67,6 +67,7 @@ from fewtune.tune.full import FullTuner
 from fewtune.tune.generation import AsItIsTuner, LoraRepliesTuner
 from fewtune.tune.head import HeadTuner
 from fewtune.tune.lora import LoraTuner
+from fewtune.tune.pace import turns_of
 from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
@@ -325,6 +326,9 @@ def find_methods(recipe: Recipe, task: Task) -> list[Method]:
         if name not in allowed:
             raise RecipeError(f"There is no hyper-parameter {name!r}.", where="--set", how=nearest(name, allowed))
         if name in ("members", "augment"):  # no numbers; a blend, or the policies, check them
+            continue
+        if name == "pace":
+            turns_of(str(value))
             continue
         if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
             raise RecipeError(f"{name} cannot be {value!r}: it is a number from 0.", where="--set", how=allowed[name])

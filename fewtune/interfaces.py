@@ -150,6 +150,7 @@ class Fitted:
         reference: what the tuner itself answers to inputs, log probabilities (n, k) or a list; the bundle must agree.
         seconds: what the tuning took.
         class_means: (k, width) mean features of the classes; None where the model has no features.
+        settings: hyper-parameters that came out otherwise than planned: the clock changed them on the way.
     """
 
     graphs: Mapping[str, bytes]
@@ -159,6 +160,7 @@ class Fitted:
     reference: Callable[[Sequence[Any]], Any]
     seconds: float
     class_means: FloatArray | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,10 +276,12 @@ class Plan:
     Attributes:
         settings: every hyper-parameter, resolved, so that the same is done again from them alone.
         seconds: what one fit is foreseen to take.
+        after: of these, what comes after the training: the graph, its answers.
     """
 
     settings: Mapping[str, Any]
     seconds: float
+    after: float = 0.0
 
 
 class StructuredCandidate(ABC):
@@ -304,11 +308,19 @@ class StructuredCandidate(ABC):
     def cross_fit(
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
     ) -> tuple[StructuredTrial, ...]:
-        """Fit on every fold as planned. Raises TuningError where it cannot be had."""
+        """Fit on every fold as planned; trainings are to end within the run's budget, each in an equal part of it.
+
+        Raises:
+            TuningError: it cannot be had.
+        """
 
     @abstractmethod
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
-        """Fit on all of the data. Raises TuningError where it cannot be had."""
+        """Fit on all of the data; the training is to end within the run's budget.
+
+        Raises:
+            TuningError: it cannot be had.
+        """
 
 
 class StructuredTuner(Method):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ class _Tried:
     resampling: Resampling
     seconds: float
     predicted: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,9 +142,10 @@ def _fit_only(
     if plan["why"]:
         raise RecipeError(f"{candidate.name} could not be tuned: {plan['why']}.", where=f"--method {candidate.method}")
     try:
-        fitted = candidate.fit(dataset, plan["settings"], run)
+        fitted = candidate.fit(dataset, plan["settings"], _without(plan["after"], run))
     except TuningError as error:
         raise RecipeError(f"{candidate.name} could not be tuned: {error}.") from None
+    settings = {**plan["settings"], **fitted.settings}
     answers = fitted.reference([example.input for example in test])
     how = f"on {len(test)} test examples ({test.source}) that chose nothing"
     scores = structured_scores(task, test, dataset.labels, answers, task.groups(test), how=how)
@@ -151,7 +153,7 @@ def _fit_only(
         name=candidate.name,
         method=candidate.method,
         model=candidate.model,
-        settings=plan["settings"],
+        settings=settings,
         scores=scores,
         expected_log_loss=np.nan,
         seconds=0.0,
@@ -164,7 +166,7 @@ def _fit_only(
         # Nothing was held out; what it learnt from is remembered all the same.
         "out_of_fold.jsonl": _answers(task, dataset, dataset.labels, [None] * len(dataset)),
     }
-    return _Delivery(candidate, fitted, plan["settings"], scores, (rung,), (), rung.resampling, (), private)
+    return _Delivery(candidate, fitted, settings, scores, (rung,), (), rung.resampling, (), private)
 
 
 def _climb(
@@ -232,7 +234,7 @@ def _climb(
     return _Delivery(
         winner=best.candidate,
         fitted=fitted,
-        settings=dict(best.trial.settings),
+        settings={**best.trial.settings, **fitted.settings},
         scores=scores,
         rungs=rungs,
         left_out=tuple(left_out),
@@ -252,14 +254,16 @@ def _try(
     if plan["why"]:
         return [], plan["why"]
     some = resampling.first(folds_within(plan["seconds"], resampling, run.budget_seconds))
+    predicted = plan["seconds"] * len(some.splits)
     started = time.monotonic()
+    until = run.journal.once(f"end of {candidate.name}", lambda: run.journal.elapsed + max(share, predicted))
+    part = _without(plan["after"] * len(some.splits), replace(run, budget_seconds=until))
     try:
-        trials = candidate.cross_fit(dataset, some, plan["settings"], run)
+        trials = candidate.cross_fit(dataset, some, plan["settings"], part)
     except TuningError as error:
         return [], str(error)
     seconds = run.journal.once(f"seconds of {candidate.name}", lambda: time.monotonic() - started)
-    predicted = plan["seconds"] * len(some.splits)
-    return [_Tried(candidate, trial, some, seconds, predicted) for trial in trials], ""
+    return [_Tried(candidate, trial, some, seconds, predicted, plan["after"]) for trial in trials], ""
 
 
 def _planned(candidate: StructuredCandidate, dataset: Dataset, seconds: float, run: RunContext) -> dict[str, Any]:
@@ -269,10 +273,15 @@ def _planned(candidate: StructuredCandidate, dataset: Dataset, seconds: float, r
         try:
             plan = candidate.plan(dataset, seconds, run)
         except TuningError as error:
-            return {"settings": {}, "seconds": 0.0, "why": str(error)}
-        return {"settings": dict(plan.settings), "seconds": plan.seconds, "why": ""}
+            return {"settings": {}, "seconds": 0.0, "after": 0.0, "why": str(error)}
+        return {"settings": dict(plan.settings), "seconds": plan.seconds, "after": plan.after, "why": ""}
 
     return run.journal.once(f"plan of {candidate.name}", decide)
+
+
+def _without(seconds: float, run: RunContext) -> RunContext:
+    """The run with so much less of a budget."""
+    return replace(run, budget_seconds=run.budget_seconds - seconds)
 
 
 def share_of(seconds: float, waiting: int) -> float:
@@ -295,7 +304,7 @@ def _fit_best(
     for place in _ranking(task, tried, dataset):
         some = tried[place]
         try:
-            return place, some.candidate.fit(dataset, some.trial.settings, run)
+            return place, some.candidate.fit(dataset, some.trial.settings, _without(some.after, run))
         except TuningError as error:
             run.progress.say(f"{some.candidate.name} could not be tuned on everything ({error}); the next best is")
             left_out.append(LeftOut(some.candidate.name, f"on all of the data, {error}", tried=True))

@@ -10,7 +10,7 @@ import json
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,7 @@ from fewtune.runtime.letterbox import Letterbox
 from fewtune.tune.batches import Shuffled
 from fewtune.tune.detection_store import kept_pictures
 from fewtune.tune.orientation import free_orientation
+from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.picture_rung import usable_networks
 from fewtune.types import Dataset, Example, FloatArray, Graph, LeftOut, Resampling
 
@@ -73,6 +74,7 @@ SETTINGS = {
     "width_px": "of the canvas that pictures are scaled to fit",
     "height_px": "of that canvas",
     "augment": PICTURE_AUGMENT_HELP,
+    "pace": PACE_HELP,
 }
 
 
@@ -91,6 +93,7 @@ class DetectionPlan:
     width_px: int
     height_px: int
     augment: str
+    pace: str
 
 
 def _plan_of(settings: Mapping[str, Any]) -> DetectionPlan:
@@ -145,7 +148,7 @@ class DetectionCandidate(StructuredCandidate):
             raise TuningError(
                 f"there is too little time: it needs {needed:.0f} seconds at least, and has {seconds:.0f}"
             )
-        return Plan({**asdict(plan), "steps": steps}, _FIXED_SECONDS + steps * step)
+        return Plan({**asdict(plan), "steps": steps}, _FIXED_SECONDS + steps * step, after=_FIXED_SECONDS)
 
     def _steps(self, pictures: int, batch_size: int, possible: float) -> int:
         most = max(_MOST_STEPS_OF_FEW, round(_MOST_EPOCHS * pictures / batch_size))
@@ -176,6 +179,7 @@ class DetectionCandidate(StructuredCandidate):
                 "width_px": width,
                 "height_px": height,
                 "augment": augment,
+                "pace": "",
                 **given,
                 "stages": min(stages, max(1, trained)),
             }
@@ -205,10 +209,15 @@ class DetectionCandidate(StructuredCandidate):
                 unit = f"{self._key(plan)}/fold {number}"
                 held_out = [dataset.examples[i] for i in split.valid]
 
-                def compute(split: Any = split, unit: str = unit, held_out: Any = held_out) -> FloatArray:
+                waiting = len(resampling.splits) - number
+
+                def compute(
+                    split: Any = split, unit: str = unit, held_out: Any = held_out, waiting: int = waiting
+                ) -> FloatArray:
                     train = [dataset.examples[i] for i in split.train]
-                    graph = self._graph(self._trained(plan, train, dataset, unit, run, step), plan, run)
-                    return _packed(graph.find([example.input for example in held_out]))
+                    part = with_part(run, unit, waiting)
+                    objective, _ = self._trained(plan, train, dataset, unit, part, step)
+                    return _packed(self._graph(objective, plan, run).find([example.input for example in held_out]))
 
                 known = run.journal.has_array(unit)
                 rows = run.journal.array(unit, compute)
@@ -223,7 +232,7 @@ class DetectionCandidate(StructuredCandidate):
         started = time.perf_counter()
         plan = _plan_of(settings)
         with run.progress.step(f"Tune {self.name} on everything", total=plan.steps) as step:
-            objective = self._trained(plan, dataset.examples, dataset, f"{self._key(plan)}/final", run, step)
+            objective, course = self._trained(plan, dataset.examples, dataset, f"{self._key(plan)}/final", run, step)
         graph = self._graph(objective, plan, run)
         self._check_same(graph, objective, [example.input for example in dataset.examples[:_COMPARED_PICTURES]])
         info, letterbox = self._network.info, self._letterbox(plan)
@@ -251,6 +260,7 @@ class DetectionCandidate(StructuredCandidate):
             },
             reference=graph.find,  # type: ignore[arg-type]
             seconds=time.perf_counter() - started,
+            settings={"pace": str(course)},
         )
 
     def _trained(
@@ -261,7 +271,7 @@ class DetectionCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Any,
-    ) -> DetectionObjective:
+    ) -> tuple[DetectionObjective, Course]:
         """Train; once more at a lower learning rate where the loss diverges."""
         import torch
 
@@ -274,19 +284,27 @@ class DetectionCandidate(StructuredCandidate):
             torch.manual_seed(run.seed_of(name, "start"))
             objective = self._objective(plan, examples, dataset, name, plan.steps, run)
             schedule = Schedule(plan.steps, share * plan.learning_rate, plan.warmup, plan.weight_decay)
+            course = self._course(plan, name, run)
             try:
                 train(
                     objective,
                     schedule,
                     seed_of=lambda number, name=name: run.seed_of(name, "step", number),
+                    course=course,
                     checkpoint=run.journal.checkpoint(name),
                     step=step,
                 )
-                return objective
+                return objective, course
             except DivergedError as diverged:
                 error = diverged
                 run.progress.say(f"{self.name}: {diverged}, at a learning rate of {share * plan.learning_rate:.2g}")
         raise TuningError(f"{error}, at a lower learning rate too")
+
+    def _course(self, plan: DetectionPlan, unit: str, run: RunContext) -> Course:
+        """All the steps that were asked for; those that the clock leaves, where the time given decided."""
+        first = round(plan.frozen * plan.steps) % plan.steps
+        deadline = None if "steps" in self._settings else Deadline(run, unit, first)
+        return Course(plan.steps, turns_of(plan.pace), deadline)
 
     def _objective(
         self,
@@ -399,8 +417,8 @@ class DetectionCandidate(StructuredCandidate):
             raise InternalError(f"The written graph's boxes are off by {off_px:.2g} pixels, its scores by {off:.2g}.")
 
     def _key(self, plan: DetectionPlan) -> str:
-        """What the journal knows this training by."""
-        return f"{self.name} {json.dumps(asdict(plan), sort_keys=True)}"
+        """What the journal knows this training by, whatever the clock does to it: its randomness comes from that."""
+        return f"{self.name} {json.dumps(asdict(replace(plan, pace='')), sort_keys=True)}"
 
 
 class DetectionPartialCandidate(DetectionCandidate):

@@ -6,6 +6,7 @@ written; the adapter stays beside it in PEFT's format.
 
 from __future__ import annotations
 
+import json
 import math
 import statistics
 import time
@@ -34,6 +35,7 @@ from fewtune.progress import Step
 from fewtune.recipe import Recipe
 from fewtune.runtime.text_generation import SETTINGS_FILE, Writer, Writing
 from fewtune.tune.batches import Batches
+from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.reply_tokens import Tokens, encoded
 from fewtune.tune.tuned import attempts
 from fewtune.types import Dataset, Graph, IntArray, LeftOut, Resampling
@@ -74,6 +76,7 @@ _LORA = {
     "rank": "of the adapters' matrices",
     "warmup": "share of the steps in which the learning rate rises",
     "weight_decay": "of AdamW",
+    "pace": PACE_HELP,
 }
 
 
@@ -96,6 +99,7 @@ class LoraPlan(AsItIsPlan):
     rank: int
     warmup: float
     weight_decay: float
+    pace: str
 
 
 class AsItIs(StructuredCandidate):
@@ -229,18 +233,20 @@ class LoraReplies(AsItIs):
             rank=max(1, int(given.get("rank", 8))),
             warmup=float(given.get("warmup", 0.1)),
             weight_decay=float(given.get("weight_decay", 0.0)),
+            pace=str(given.get("pace", "")),
         )
         chosen = self._short_enough(encoded(self._backbone.parts, dataset.examples), np.arange(len(dataset)), plan)
         per_epoch = math.ceil(len(chosen) / plan.batch_size)
         step = _LOOP_OVERHEAD * self._step_seconds(dataset, chosen, plan)
-        once = self._setup_seconds + self._answering(dataset, base, run)
+        after = self._answering(dataset, base, run)
+        once = self._setup_seconds + after
         affordable = int((_IN_HAND * seconds - once) / step)
         if affordable < min(_FEWEST_STEPS, per_epoch) and "epochs" not in given:
             needed = (once + min(_FEWEST_STEPS, per_epoch) * step) / _IN_HAND
             raise TuningError(f"{seconds:.0f} s are too short: it needs {needed:.0f} s")
         if "epochs" not in given:
             plan = replace(plan, epochs=round(min(plan.epochs, affordable / per_epoch), 3))
-        return Plan(asdict(plan), once + plan.epochs * per_epoch * step)
+        return Plan(asdict(plan), once + plan.epochs * per_epoch * step, after)
 
     @cached_property
     def _torch_model(self) -> PreTrainedModel:
@@ -290,11 +296,12 @@ class LoraReplies(AsItIs):
         answers: list[Generated | None] = [None] * len(dataset)
         with run.progress.step(f"Folds of {self.name}", total=len(resampling.splits)) as step:
             for number, split in enumerate(resampling.splits):
-                unit, valid = f"{self.name}/{settings}/fold {number}", held_out(split.valid)
+                unit, valid = f"{self._key(plan)}/fold {number}", held_out(split.valid)
+                waiting = len(resampling.splits) - number
                 found = run.journal.once(
                     f"{unit}/answers",
-                    lambda unit=unit, train=split.train, valid=valid: self._answered(
-                        dataset, train, valid, plan, unit, run, step
+                    lambda unit=unit, train=split.train, valid=valid, waiting=waiting: self._answered(
+                        dataset, train, valid, plan, unit, with_part(run, unit, waiting), step
                     ),
                 )
                 for i, row in zip(valid, found, strict=True):
@@ -311,7 +318,7 @@ class LoraReplies(AsItIs):
         run: RunContext,
         step: Step,
     ) -> list[list[Any]]:
-        adapter = self._train(dataset, train, plan, unit, run, step)
+        adapter, _ = self._train(dataset, train, plan, unit, run, step)
         parts = replace(self._backbone.parts, weights=adapter.merged(self._backbone.parts.weights))
         return _as_rows(self._writer(parts, plan, run).answers([dataset.examples[i].input for i in valid]))
 
@@ -326,14 +333,19 @@ class LoraReplies(AsItIs):
         started = time.perf_counter()
         plan = LoraPlan(**settings)
         with run.progress.step(f"Tune {self.name} on everything", total=1) as step:
-            adapter = self._train(dataset, np.arange(len(dataset)), plan, f"{self.name}/{settings}/final", run, step)
+            everything = np.arange(len(dataset))
+            adapter, course = self._train(dataset, everything, plan, f"{self._key(plan)}/final", run, step)
         parts = replace(self._backbone.parts, weights=adapter.merged(self._backbone.parts.weights))
         more = {_ADAPTER: save(dict(adapter.tensors), metadata={"format": "pt"}), _ADAPTER_CONFIG: adapter.config}
-        return self._fitted(parts, plan, more, started, run)
+        return replace(self._fitted(parts, plan, more, started, run), settings={"pace": str(course)})
+
+    def _key(self, plan: LoraPlan) -> str:
+        """What the journal knows this training by, whatever the clock does to it: its randomness comes from that."""
+        return f"{self.name} {json.dumps(asdict(replace(plan, pace='')), sort_keys=True)}"
 
     def _train(
         self, dataset: Dataset, chosen: IntArray, plan: LoraPlan, unit: str, run: RunContext, step: Step
-    ) -> Adapter:
+    ) -> tuple[Adapter, Course]:
         """Train; once more at a lower learning rate where the loss diverges."""
         from fewtune.tune.loop import DivergedError
 
@@ -349,7 +361,7 @@ class LoraReplies(AsItIs):
 
     def _attempt(
         self, dataset: Dataset, chosen: IntArray, plan: LoraPlan, unit: str, run: RunContext, step: Step
-    ) -> Adapter:
+    ) -> tuple[Adapter, Course]:
         import torch
 
         from fewtune.tune.loop import Schedule, train
@@ -361,6 +373,8 @@ class LoraReplies(AsItIs):
         lengths = np.array([len(tokens[i]) for i in short], np.int64)
         batches = OfLikeLength(lengths, plan.batch_size, lambda epoch: run.generator(unit, "epoch", epoch))
         steps = batches.steps(plan.epochs)
+        # Epochs that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
+        course = Course(steps, turns_of(plan.pace), None if "epochs" in self._settings else Deadline(run, unit))
         model = self._torch_model
         torch.manual_seed(run.seed_of(unit, "start"))
         with adapted(model, plan.rank, self.model) as tuned:
@@ -368,10 +382,11 @@ class LoraReplies(AsItIs):
                 ReplyObjective(tuned, tokens, short.tolist(), batches),
                 Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay),
                 seed_of=lambda number: run.seed_of(unit, "step", number),
+                course=course,
                 checkpoint=run.journal.checkpoint(unit),
                 step=_Share(step, steps),
             )
-            return adapter_of(tuned)
+            return adapter_of(tuned), course
 
 
 class OfLikeLength(Batches):

@@ -24,10 +24,13 @@ import torch
 from torch import Tensor, nn
 
 from fewtune.progress import Step
+from fewtune.tune.pace import Course
 
 # Steps of one of Lightning's epochs, at whose end a checkpoint can be taken.
 _LEG = 5
 _SECONDS_BETWEEN_CHECKPOINTS = 10.0
+# Places that are no further apart are one: they are sums of fractions.
+_SAME_PLACE = 1e-6
 
 
 class DivergedError(Exception):
@@ -52,8 +55,8 @@ class Schedule:
     weight_decay: float = 0.01
     accumulate: int = 1
 
-    def rate(self, step: int) -> float:
-        """Share of the learning rate at a step, counted from 0."""
+    def rate(self, step: float) -> float:
+        """Share of the learning rate at a step, counted from 0; between two of them where steps pass faster."""
         rising = (step + 1) / max(1.0, self.warmup * self.steps)
         falling = (self.steps - step) / max(1.0, (1 - self.warmup) * self.steps)
         return max(0.0, min(1.0, rising, falling))
@@ -81,6 +84,7 @@ def train(
     seed_of: Callable[[int], int],
     stops: Sequence[int] = (),
     at_stop: Callable[[int], None] = lambda _: None,
+    course: Course | None = None,
     checkpoint: Path | None = None,
     step: Step,
 ) -> None:
@@ -90,8 +94,9 @@ def train(
         objective: is trained in place.
         schedule: steps and learning rate.
         seed_of: number of a batch to the seed of torch's randomness in it (dropout).
-        stops: numbers of steps, after which `at_stop` is called with the number; the last one ends the training.
+        stops: numbers of planned steps, after which `at_stop` is called with the number; the last one ends it.
         at_stop: looks at the objective; called again for none of a resumed run's earlier stops.
+        course: which of the planned steps are taken, up to the last stop; None: all.
         checkpoint: where the state is kept while training; read first where it is there, deleted at the end.
         step: is told of every step done.
 
@@ -99,8 +104,9 @@ def train(
         DivergedError: the loss became infinite or not a number.
     """
     last = max(stops, default=schedule.steps)
-    module = _Training(objective, schedule, seed_of)
-    watcher = _Watcher(set(stops), at_stop, checkpoint, step)
+    course = course or Course(last)
+    module = _Training(objective, schedule, seed_of, course)
+    watcher = _Watcher(course, sorted(stops), at_stop, checkpoint, step)
     # Lightning tells things about itself, its loggers and its loaders that are of no use to ours.
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     with warnings.catch_warnings(), _interruptible():
@@ -137,12 +143,13 @@ class _Training(lightning.LightningModule):
     the same after a resumption.
     """
 
-    def __init__(self, objective: Objective, schedule: Schedule, seed_of: Callable[[int], int]) -> None:
+    def __init__(self, objective: Objective, schedule: Schedule, seed_of: Callable[[int], int], course: Course) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
         self._schedule = schedule
         self._seed_of = seed_of
+        self._course = course
         self._steps = 0
 
     def training_step(self, *_: Any) -> None:
@@ -159,6 +166,7 @@ class _Training(lightning.LightningModule):
         rates.step()  # type: ignore[union-attr]
         self.objective.after_step()
         self._steps += 1
+        self._course.reach(self._steps)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["steps"] = self._steps
@@ -170,7 +178,10 @@ class _Training(lightning.LightningModule):
         schedule = self._schedule
         learnt = [{"params": some, "lr": share * schedule.learning_rate} for some, share in self.objective.rates()]
         optimizer = torch.optim.AdamW(learnt, schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True)
-        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, schedule.rate)]
+        return [optimizer], [torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)]
+
+    def _rate(self, step: int) -> float:
+        return self._schedule.rate(self._course.place(step))
 
 
 class _Leg:
@@ -184,8 +195,14 @@ class _Watcher(lightning.Callback):
     """Tells of progress, calls at the stops, and saves now and then."""
 
     def __init__(
-        self, stops: set[int], at_stop: Callable[[int], None], checkpoint: Path | None, progress: Step
+        self,
+        course: Course,
+        stops: Sequence[int],
+        at_stop: Callable[[int], None],
+        checkpoint: Path | None,
+        progress: Step,
     ) -> None:
+        self._course = course
         self._stops = stops
         self._at_stop = at_stop
         self._checkpoint = checkpoint
@@ -195,17 +212,23 @@ class _Watcher(lightning.Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         self._done = trainer.global_step
-        self._progress.advance(self._done)
+        self._course.begin(self._done)
+        self._progress.advance(self._course.place(self._done))
+        trainer.should_stop = self._done >= self._course.steps
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any, **__: Any
     ) -> None:
         if trainer.global_step == self._done:
             return
+        before = self._course.place(self._done) + _SAME_PLACE
         self._done = trainer.global_step
-        self._progress.advance()
-        if self._done in self._stops:
-            self._at_stop(self._done)
+        place = self._course.place(self._done) + _SAME_PLACE
+        self._progress.advance(place - before)
+        for stop in self._stops:
+            if before < stop <= place:
+                self._at_stop(stop)
+        trainer.should_stop = self._done >= self._course.steps
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         if self._checkpoint is None or time.monotonic() - self._saved < _SECONDS_BETWEEN_CHECKPOINTS:

@@ -36,6 +36,7 @@ from fewtune.runtime.segmentation import segment
 from fewtune.tune.batches import Shuffled
 from fewtune.tune.mask_store import Masked, MaskStore
 from fewtune.tune.orientation import free_orientation
+from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.picture_rung import usable_networks
 from fewtune.tune.tuned import attempts
 from fewtune.types import Dataset, FloatArray, Graph, IntArray, LeftOut, Resampling
@@ -77,6 +78,7 @@ SETTINGS = {
     "alone": "share of the steps in which the decoder learns alone",
     "dice": "what Dice counts beside cross-entropy",
     "stages": "how many of the network's stages learn, from the top; a stage ends where the pictures' scale changes",
+    "pace": PACE_HELP,
 }
 
 
@@ -96,6 +98,29 @@ class SegmentationPlan:
     alone: float
     dice: float
     stages: int
+    pace: str
+
+    @property
+    def decoder_steps(self) -> int:
+        """Steps in which the decoder learns alone."""
+        return math.ceil(self.alone * self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class _Timed:
+    """A plan without its steps, the seconds that are spent before and after them, and for each."""
+
+    plan: SegmentationPlan
+    before: float
+    after: float
+    step: float
+
+    def seconds(self, steps: int) -> float:
+        return self.before + steps * self.step + self.after
+
+    def affordable(self, seconds: float) -> int:
+        """How many steps go into the time given."""
+        return int((seconds * (1 - _RESERVE) - self.before - self.after) / self.step)
 
 
 class SegmentationCandidate(StructuredCandidate):
@@ -139,20 +164,16 @@ class SegmentationCandidate(StructuredCandidate):
         del loop
         augment = self._augment or self._preset(dataset, run)
         smaller = iter((1.0,) if {"size_px", "steps"} & set(self._settings) else _SIZES)
-        plan, once, step = self._timed(self._sized(dataset, next(smaller), augment), dataset, run)
+        timed = self._timed(self._sized(dataset, next(smaller), augment), dataset, run)
         for share in smaller:
-            if self._affordable(seconds, once, step) >= _ENOUGH_STEPS:
+            if timed.affordable(seconds) >= _ENOUGH_STEPS:
                 break
-            plan, once, step = self._timed(self._sized(dataset, share, augment), dataset, run)
-        affordable = self._affordable(seconds, once, step)
+            timed = self._timed(self._sized(dataset, share, augment), dataset, run)
+        affordable = timed.affordable(seconds)
         if affordable < _FEWEST_STEPS and "steps" not in self._settings:
-            raise TuningError(f"{seconds:.0f} s are too short: it needs {once + _FEWEST_STEPS * step:.0f} s")
-        steps = int(self._settings.get("steps", min(affordable, _most_steps(plan, len(dataset)))))
-        return Plan(asdict(replace(plan, steps=steps)), once + steps * step)
-
-    @staticmethod
-    def _affordable(seconds: float, once: float, step: float) -> int:
-        return int((seconds * (1 - _RESERVE) - once) / step)
+            raise TuningError(f"{seconds:.0f} s are too short: it needs {timed.seconds(_FEWEST_STEPS):.0f} s")
+        steps = int(self._settings.get("steps", min(affordable, _most_steps(timed.plan, len(dataset)))))
+        return Plan(asdict(replace(timed.plan, steps=steps)), timed.seconds(steps), after=timed.after)
 
     def _preset(self, dataset: Dataset, run: RunContext) -> str:
         """What is right nearly everywhere, and top and bottom or the axes exchanged where pictures have no up."""
@@ -179,12 +200,11 @@ class SegmentationCandidate(StructuredCandidate):
             alone=float(given.get("alone", self.alone)),
             dice=float(given.get("dice", 1.0)),
             stages=min(stages, int(given.get("stages", tuned))),
+            pace=str(given.get("pace", "")),
         )
 
-    def _timed(
-        self, plan: SegmentationPlan, dataset: Dataset, run: RunContext
-    ) -> tuple[SegmentationPlan, float, float]:
-        """The plan, with the seconds that are spent once, and for each step: from a few real ones."""
+    def _timed(self, plan: SegmentationPlan, dataset: Dataset, run: RunContext) -> _Timed:
+        """What the plan takes, from a few real steps."""
         import torch
 
         torch.set_num_threads(run.threads)
@@ -210,7 +230,7 @@ class SegmentationCandidate(StructuredCandidate):
             taken.append(time.perf_counter() - started)
         # While the decoder learns alone, a step takes about half as long.
         step = _LOOP_OVERHEAD * statistics.median(taken[1:]) * (1 - 0.5 * plan.alone)
-        return plan, _FIXED_SECONDS + decoding + answer * max(_ANSWERED, 0.3 * len(dataset)), step
+        return _Timed(plan, decoding, _FIXED_SECONDS + answer * max(_ANSWERED, 0.3 * len(dataset)), step)
 
     def cross_fit(
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
@@ -227,8 +247,16 @@ class SegmentationCandidate(StructuredCandidate):
             for number, split in enumerate(resampling.splits):
                 unit = f"{self._key(plan)}/fold {number}"
 
-                def answer(split_valid: IntArray = split.valid, train: IntArray = split.train, unit: str = unit):
-                    segmenter = self._train(plan, pictures, train, len(dataset.labels), unit, run, step)
+                waiting = len(resampling.splits) - number
+
+                def answer(
+                    split_valid: IntArray = split.valid,
+                    train: IntArray = split.train,
+                    unit: str = unit,
+                    waiting: int = waiting,
+                ) -> np.ndarray:
+                    part = with_part(run, unit, waiting)
+                    segmenter, _ = self._train(plan, pictures, train, len(dataset.labels), unit, part, step)
                     inputs = [dataset.examples[i].input for i in split_valid]
                     return _packed(segment(inputs, _forward(segmenter), self._scaled(plan)))
 
@@ -255,7 +283,7 @@ class SegmentationCandidate(StructuredCandidate):
             pictures = MaskStore(preprocess, run).pictures(dataset.examples)
             everything = np.arange(len(pictures))
             unit = f"{self._key(plan)}/final"
-            segmenter = self._train(plan, pictures, everything, len(dataset.labels), unit, run, step)
+            segmenter, course = self._train(plan, pictures, everything, len(dataset.labels), unit, run, step)
         graph = export_segmenter(segmenter, plan.crop_px)
         forward = _forward(segmenter)
 
@@ -282,6 +310,7 @@ class SegmentationCandidate(StructuredCandidate):
             backbone={"name": info.name, "licence": info.licence, "package": info.package, "size_px": plan.size_px},
             reference=reference,
             seconds=time.perf_counter() - started,
+            settings={"pace": str(course)},
         )
 
     def _train(
@@ -293,7 +322,7 @@ class SegmentationCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Step,
-    ) -> Segmenter:
+    ) -> tuple[Segmenter, Course]:
         """Train; once more at a lower learning rate where the loss diverges."""
         from fewtune.tune.loop import DivergedError
 
@@ -316,7 +345,7 @@ class SegmentationCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Step,
-    ) -> Segmenter:
+    ) -> tuple[Segmenter, Course]:
         import torch
 
         from fewtune.tune.loop import Schedule, train
@@ -326,14 +355,18 @@ class SegmentationCandidate(StructuredCandidate):
         segmenter = self._fresh(classes)
         batches = Shuffled(np.zeros_like(chosen), plan.batch_size, lambda epoch: run.generator(unit, "epoch", epoch))
         objective = self._objective(plan, segmenter, pictures, chosen, _Filled(batches, plan.batch_size))
+        # Steps that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
+        deadline = None if "steps" in self._settings else Deadline(run, unit, plan.decoder_steps % plan.steps)
+        course = Course(plan.steps, turns_of(plan.pace), deadline)
         train(
             objective,
             Schedule(plan.steps, plan.learning_rate, plan.warmup, plan.weight_decay),
             seed_of=lambda number: run.seed_of(unit, "step", number),
+            course=course,
             checkpoint=run.journal.checkpoint(unit),
             step=_Share(step, plan.steps),
         )
-        return objective.mean.module.eval()
+        return objective.mean.module.eval(), course
 
     def _objective(
         self, plan: SegmentationPlan, segmenter: Segmenter, pictures: Sequence[Masked], chosen: IntArray, batches: Any
@@ -347,7 +380,7 @@ class SegmentationCandidate(StructuredCandidate):
             batches,
             Views(plan.crop_px, self._scaled(plan), self._policies.named(plan.augment, SegmentationTuner.tasks[0])),
             cut=len(segmenter.stages) - plan.stages,
-            alone=math.ceil(plan.alone * plan.steps),
+            alone=plan.decoder_steps,
             stages_rate=plan.stages_rate,
             dice=plan.dice,
         )
@@ -365,8 +398,8 @@ class SegmentationCandidate(StructuredCandidate):
         return Scaled(plan.size_px, STRIDE, preprocess.mean, preprocess.std)
 
     def _key(self, plan: SegmentationPlan) -> str:
-        """What the journal knows this training by."""
-        return f"{self.name} {json.dumps(asdict(plan), sort_keys=True)}"
+        """What the journal knows this training by, whatever the clock does to it: its randomness comes from that."""
+        return f"{self.name} {json.dumps(asdict(replace(plan, pace='')), sort_keys=True)}"
 
 
 class HeadCandidate(SegmentationCandidate):

@@ -12,7 +12,7 @@ import statistics
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from fewtune.backbones.marian_onnx import decoder_graph, encoder_graph
@@ -40,6 +40,7 @@ from fewtune.runtime.translation import (
     Translator,
 )
 from fewtune.tune.general_text import general_texts
+from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.translation_data import Pair, TranslationBatches, encoded, prepared
 from fewtune.types import Dataset, Example, Graph, LeftOut, Resampling
 
@@ -66,6 +67,7 @@ SETTINGS = {
     "weight_decay": "of AdamW",
     "mix": "share of the tuned weights in what is delivered, the rest is the untouched model's: less forgets less",
     "protect": PROTECT,
+    "pace": PACE_HELP,
 }
 _DEFAULTS = {
     "learning_rate": 1e-4,
@@ -75,17 +77,19 @@ _DEFAULTS = {
     "weight_decay": 0.0,
     "mix": 0.4,
     "protect": 1,
+    "pace": "",
 }
 _EPOCHS = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Opened:
-    """A model with its vocabularies, as it is used."""
+    """A model with its vocabularies, as it is used; and how the clock changed its training, if it was trained."""
 
     parts: TranslatorParts
     subwords: Subwords
     marks: Marks
+    pace: str = ""
 
     def translator(self, threads: int) -> Translator:
         return Translator(self.parts.graph(threads=threads), self.subwords, self.parts.words(self.marks))
@@ -121,9 +125,13 @@ class TranslationCandidate(StructuredCandidate):
                 unit = f"{self.name}/fold {number}"
                 sources = [dataset.examples[i].input for i in split.valid]
 
-                def translated(train: Any = split.train, unit: str = unit, sources: list[str] = sources) -> list[str]:
+                waiting = len(resampling.splits) - number
+
+                def translated(
+                    train: Any = split.train, unit: str = unit, sources: list[str] = sources, waiting: int = waiting
+                ) -> list[str]:
                     examples = [dataset.examples[i] for i in train]
-                    tuned = self.tuned(examples, settings, unit, run, _Part(step, 0.9))
+                    tuned = self.tuned(examples, settings, unit, with_part(run, unit, waiting), _Part(step, 0.9))
                     return tuned.translator(run.threads).translate(sources)
 
                 for i, answer in zip(split.valid, run.journal.once(f"{unit} answers", translated), strict=True):
@@ -165,6 +173,7 @@ class TranslationCandidate(StructuredCandidate):
             },
             reference=translator.translate,
             seconds=time.perf_counter() - started,
+            settings={"pace": tuned.pace} if tuned.pace else {},
         )
 
 
@@ -211,7 +220,8 @@ class FullCandidate(TranslationCandidate):
         each = _seconds_a_text(opened, dataset, run)
         rehearsed = settings["rehearsal"] * len(pairs) * each
         epoch = (1 + settings["rehearsal"]) * _seconds_an_epoch(opened, pairs, int(settings["tokens"]), run)
-        other = _FIXED_SECONDS + rehearsed + 0.2 * len(dataset) * each
+        after = _FIXED_SECONDS + 0.2 * len(dataset) * each
+        other = rehearsed + after
         wanted = float(settings.get("epochs", _EPOCHS))
         room = (_IN_HAND * seconds - other) / (_LOOP_OVERHEAD * epoch)
         if "epochs" not in self._settings and room < _FEWEST_EPOCHS:
@@ -220,7 +230,7 @@ class FullCandidate(TranslationCandidate):
                 f"half an epoch would take about {needed:.0f} s, and {max(0, seconds):.0f} s are its share"
             )
         settings["epochs"] = wanted if "epochs" in self._settings else round(min(wanted, room), 2)
-        return Plan(settings, other + settings["epochs"] * _LOOP_OVERHEAD * epoch)
+        return Plan(settings, other + settings["epochs"] * _LOOP_OVERHEAD * epoch, after)
 
     def tuned(
         self, examples: Sequence[Example], settings: Mapping[str, Any], unit: str, run: RunContext, step: Step
@@ -256,18 +266,22 @@ class FullCandidate(TranslationCandidate):
             float(settings["warmup"]),
             float(settings["weight_decay"]),
         )
+        # Epochs that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
+        deadline = None if "epochs" in self._settings else Deadline(run, unit)
+        course = Course(schedule.steps, turns_of(str(settings["pace"])), deadline)
         try:
             train(
                 objective,
                 schedule,
                 seed_of=lambda number: run.seed_of(unit, "step", number),
+                course=course,
                 checkpoint=run.journal.checkpoint(unit),
                 step=_Part(step, 1 / schedule.steps),
             )
         except DivergedError as error:
             raise TuningError(f"{error}: try a lower --set learning_rate") from None
         objective.network.keep_tuned(float(settings["mix"]))
-        return _after(opened, objective, pairs)
+        return replace(_after(opened, objective, pairs), pace=str(course))
 
     def _rehearsed(self, opened: _Opened, count: int, run: RunContext) -> list[Pair]:
         """General text with the untouched model's translations, in the form of pairs; made once a run."""

@@ -135,11 +135,41 @@ def test_folds_score_it_where_there_is_no_test(place: Path, tmp_path: Path) -> N
     assert "out of fold" in tuned.result.scores.how
 
 
+@needs_network
+def test_a_training_that_becomes_slower_ends_in_its_time_and_its_recipe_gives_the_same(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fewtune.journal import Journal
+    from fewtune.tune.detection_objective import DetectionObjective
+
+    lost = [0.0]
+    elapsed, after_step = Journal.elapsed.fget, DetectionObjective.after_step
+
+    def slower(objective: DetectionObjective) -> None:
+        lost[0] += 3.0
+        after_step(objective)
+
+    small = {name: value for name, value in QUICK.items() if name != "steps"} | {"stages": 1, "frozen": 0.0}
+    options = {"test": str(place / "test"), "method": "partial", "budget": "60s", "threads": 1}
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "elapsed", property(lambda journal: elapsed(journal) + lost[0]))
+        patch.setattr(DetectionObjective, "after_step", slower)
+        held_up = fewtune.fit(place / "train", out=tmp_path / "a.fewtune", settings=small, **options)
+    settings = held_up.manifest.recipe["settings"]
+    last = settings["pace"].rpartition(":")[2]
+    assert 3 * int(last) < settings["steps"]
+    again = fewtune.fit(place / "train", out=tmp_path / "b.fewtune", settings=settings, **options)
+    for name in ("model.onnx", "postprocess.json"):
+        assert (again.bundle / name).read_bytes() == (held_up.bundle / name).read_bytes()
+
+
 def test_what_is_not_right_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="multiple of 32"):
         fewtune.fit(place / "train", out=tmp_path / "x", method="partial", settings={**QUICK, "width_px": 100})
     with pytest.raises(UserError, match=r"COCO|form"):
         fewtune.fit(place / "train" / "images", out=tmp_path / "x", task="object-detection")
+    with pytest.raises(RecipeError, match="pace cannot be '30:20'"):
+        fewtune.fit(place / "train", out=tmp_path / "x", method="partial", settings={**QUICK, "pace": "30:20"})
 
 
 def test_gap_is_none_to_itself_and_infinite_to_nothing() -> None:
