@@ -5,7 +5,8 @@
 
 Results are JSON lines under benchmarks/results/, each with the commit it was measured at; a measurement
 that is there already is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
-train.csv and test.csv, imgcls_<name> with train/<class> and test/<class>.
+train.csv and test.csv, imgcls_<name> with train/<class> and test/<class>, det_bccd with train.json and
+test.json, seg_camvid with train.txt and test.txt.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ import augmentation
 import compression
 import coverage
 import curve
+import detection
 import generation
 import label_errors
 import peers
@@ -32,6 +34,7 @@ import picture_augmentation
 import pictures
 import resume
 import scale
+import segmentation
 import serve
 import speed
 import studio
@@ -57,6 +60,8 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "scale": scale.measurements,
     "peers": peers.measurements,
     "pictures": pictures.measurements,
+    "detection": detection.measurements,
+    "segmentation": segmentation.measurements,
     "compression": compression.measurements,
     "generation": generation.measurements,
     "translation": translation.measurements,
@@ -81,6 +86,8 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "scale": scale.table,
     "peers": peers.table,
     "pictures": pictures.table,
+    "detection": detection.table,
+    "segmentation": segmentation.table,
     "compression": compression.table,
     "generation": generation.table,
     "translation": translation.table,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,7 @@ def test_one_that_becomes_slower_ends_in_time_at_its_last_place() -> None:
     assert clock.seconds <= 415
     assert course.place(done) == pytest.approx(400)
     rates = [Schedule(400, 1.0).rate(course.place(step)) for step in range(done)]
-    assert max(abs(one - other) for one, other in zip(rates, rates[1:], strict=False)) < 0.03
+    assert max(abs(one - other) for one, other in pairwise(rates)) < 0.03
     assert rates[-1] < 0.02
 
 
@@ -111,7 +112,7 @@ def test_places_rise_from_the_first_to_the_last(planned: int, draws: list[tuple[
     places = [course.place(step) for step in range(course.steps + 1)]
     assert places[0] == 0
     assert places[-1] == pytest.approx(planned)
-    assert all(one < other for one, other in zip(places, places[1:], strict=False))
+    assert all(one < other for one, other in pairwise(places))
     assert turns_of(str(course)) == turns
 
 
