@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from plain_network import shares_of, weights
@@ -23,44 +24,44 @@ def boxes_of(dataset: Dataset, paths: Sequence[str], seconds: float, seed: int, 
     import torch
     from torch import Tensor, nn
     from torchvision.models.detection import FCOS
-    from torchvision.models.detection.backbone_utils import BackboneWithFPN
-    from torchvision.ops.feature_pyramid_network import LastLevelP6P7
+    from torchvision.ops.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
     from torchvision.transforms.v2.functional import horizontal_flip, pil_to_tensor
 
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
 
-    class Body(nn.Module):
-        """Maps at an eighth, a sixteenth and a thirty-second of the size; batch norm stays as it was pretrained."""
+    class Maps(nn.Module):
+        """A pyramid on the maps at an eighth, a sixteenth and a thirty-second of the size."""
+
+        out_channels = _WIDTH
 
         def __init__(self) -> None:
             super().__init__()
-            self.network = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4))
+            self.network: Any = timm.create_model("tf_efficientnet_lite0", features_only=True, out_indices=(2, 3, 4))
             self.network.load_state_dict(weights())
+            channels = self.network.feature_info.channels()
+            self.pyramid = FeaturePyramidNetwork(channels, _WIDTH, LastLevelP6P7(_WIDTH, _WIDTH))
 
-        def train(self, mode: bool = True) -> Body:
-            del mode
-            return super().train(False)
+        def train(self, mode: bool = True) -> Maps:
+            super().train(mode)
+            self.network.eval()  # batch norm stays as it was pretrained
+            return self
 
         def forward(self, pixels: Tensor) -> dict[str, Tensor]:
-            return {str(number): some for number, some in enumerate(self.network(pixels))}
+            return self.pyramid({str(number): some for number, some in enumerate(self.network(pixels))})
 
-    body = Body()
-    channels = body.network.feature_info.channels()
-    backbone = BackboneWithFPN(nn.Identity(), {}, channels, _WIDTH, LastLevelP6P7(_WIDTH, _WIDTH))
-    backbone.body = body
-    mean = std = [0.5, 0.5, 0.5]
+    backbone, mean = Maps(), [0.5, 0.5, 0.5]
     model = FCOS(
         backbone,
         len(dataset.labels),
         min_size=_SHORT_PX,
         max_size=_LONG_PX,
         image_mean=mean,
-        image_std=std,
+        image_std=mean,
         score_thresh=0.01,
     )
     pictures = [pil_to_tensor(open_picture(example.input)).float() / 255 for example in dataset]
-    pretrained = set(body.parameters())
+    pretrained = set(backbone.network.parameters())
     optimizer = torch.optim.AdamW(
         [
             {"params": [parameter for parameter in model.parameters() if parameter not in pretrained]},
@@ -82,7 +83,7 @@ def boxes_of(dataset: Dataset, paths: Sequence[str], seconds: float, seed: int, 
             seen.append(picture)
             targets.append({"boxes": boxes, "labels": torch.from_numpy(truth.labels)})
         optimizer.zero_grad()
-        sum(model(seen, targets).values()).backward()
+        torch.stack(list(model(seen, targets).values())).sum().backward()
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
     model.eval()

@@ -6,6 +6,7 @@ Views as those of torchvision's reference script: another scale, mirrored, cut.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from plain_network import shares_of, weights
@@ -32,7 +33,7 @@ def masks_of(dataset: Dataset, paths: Sequence[str], seconds: float, seed: int, 
     torch.manual_seed(seed)
     model = smp.FPN("tu-tf_efficientnet_lite0", encoder_weights=None, classes=len(dataset.labels))
     model.encoder.model.load_state_dict(weights())
-    fill = {tv_tensors.Image: 127, tv_tensors.Mask: IGNORE}
+    fill: dict[Any, Any] = {tv_tensors.Image: 127, tv_tensors.Mask: IGNORE}
     view = v2.Compose(
         [
             v2.RandomResize(_SIZE_PX * 3 // 8, _SIZE_PX * 3 // 2),
