@@ -129,9 +129,12 @@ def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> P
     """
     model.eval()
     linear = [module for module in model.modules() if isinstance(module, nn.Linear)]
-    known = classifies and bool(linear) and linear[-1].out_features == model.config.num_labels
-    classifier = linear[-1] if known else None
     whole, pool = _Pooled(model.base_model), _TransformersPool(model.base_model)
+    with torch.no_grad():
+        width = whole(torch.zeros(1, 3, size_px, size_px)).shape[1]
+    # DINOv2's classifier reads the mean of the patches too, and so more than what is pooled.
+    known = classifies and bool(linear) and linear[-1].weight.shape == (model.config.num_labels, width)
+    classifier = linear[-1] if known else None
     stages = _transformers_stages(model.base_model)
     if len(stages) > 1:
         network = PictureNetwork(stages, pool, classifier)

@@ -37,7 +37,7 @@ def fit(place: Path, what: str, kind: str, method: str) -> fewtune.Model:
 @pytest.mark.parametrize(
     ("what", "kind", "method"),
     [
-        ("classes", "vit", "partial"),
+        ("classes", "dinov2", "partial"),
         ("classes", "convnext", "full"),
         ("masks", "segformer", "full"),
         ("boxes", "resnet", "partial"),
