@@ -55,6 +55,10 @@ def fit(
     label: LabelColumn = None,
     group: Annotated[str | None, typer.Option(help="Column whose equal values are never split.")] = None,
     test: Annotated[str | None, typer.Option(help="Labelled data to score the finished model on.")] = None,
+    labels: Annotated[
+        str | None,
+        typer.Option(help="Names of classes, with commas, or a file of them, where nothing is labelled yet."),
+    ] = None,
     unlabeled: Annotated[
         str | None, typer.Option(help="Inputs without a label to learn from too, where it pays.")
     ] = None,
@@ -93,6 +97,7 @@ def fit(
             "label": label,
             "group": group,
             "test": test,
+            "labels": labels,
             "unlabeled": unlabeled,
             "model": model,
             "method": method,

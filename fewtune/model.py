@@ -299,10 +299,11 @@ def load_files(files: Mapping[str, bytes], *, threads: int = 0) -> Model:
 
 
 def fit(
-    data: Any,
+    data: Any = None,
     *,
     out: str | Path | None = None,
     test: str = "",
+    labels: str | Sequence[str] = "",
     unlabeled: Any = None,
     task: str = "auto",
     text: str = "",
@@ -324,6 +325,8 @@ def fit(
         data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
         out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
         test: a file of labelled data to score the finished model on; it never chooses anything.
+        labels: where nothing is labelled yet, the names of the classes, or a file of them: a first model is made of
+            their meaning and of `unlabeled` texts.
         unlabeled: inputs without a label that may be learnt from too: a path, a DataFrame or a list; kept where the
             folds say that it pays.
         task: what is learnt; "auto" finds it from the data.
@@ -346,6 +349,7 @@ def fit(
         {
             "data": str(data) if is_path else "",
             "test": str(test),
+            "labels": labels if isinstance(labels, str) else ",".join(labels),
             "unlabeled": str(unlabeled) if pool_is_path else "",
             "task": task,
             "text": text,

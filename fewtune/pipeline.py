@@ -30,7 +30,7 @@ from fewtune.bundle.write import (
     write_bundle,
 )
 from fewtune.compress.path import Wishes, compress_bundle, run_context
-from fewtune.data.check import by_severity, check_language
+from fewtune.data.check import by_severity, check_language, find_unseen_labels
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
 from fewtune.data.read.detection import boxes_form
@@ -45,11 +45,14 @@ from fewtune.data.write_pictures import (
 from fewtune.errors import BundleError, DataError, InternalError, MissingExtraError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
+from fewtune.label.names import read_names
+from fewtune.label.pool import OTHER_LANGUAGE_CODE
 from fewtune.label.suggest import SUGGEST_CACHE
 from fewtune.label.unlabelled import with_unlabelled
 from fewtune.learn.classes import learn_classes
 from fewtune.learn.foreseen import advise_structured
 from fewtune.learn.learnt import Learnt
+from fewtune.learn.names import learn_names
 from fewtune.learn.structured import learn_structured
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
@@ -58,6 +61,7 @@ from fewtune.report.render import render_report
 from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
+from fewtune.tune.label_names import METHOD as LABEL_NAMES
 from fewtune.types import Advice, Compression, Dataset, Finding, FitResult
 
 _LIBRARIES = (
@@ -106,10 +110,13 @@ def fit(
     out = out or default_out(recipe)
     check_free(out, overwrite=overwrite)
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
-    methods = catalog.find_methods(recipe, task)
-    dataset, test, findings = _read_and_check(task, recipe, source)
-    dataset, more = _with_unlabelled(task, methods, dataset, test, recipe, unlabelled)
-    findings = by_severity([*findings, *more])
+    methods = [] if recipe.labels else catalog.find_methods(recipe, task)
+    if recipe.labels:
+        dataset, test, findings = _read_names(task, recipe, source, unlabelled)
+    else:
+        dataset, test, findings = _read_and_check(task, recipe, source)
+        dataset, more = _with_unlabelled(task, methods, dataset, test, recipe, unlabelled)
+        findings = by_severity([*findings, *more])
     reading = time.monotonic() - started
     run = _open_run(out, recipe, dataset, recipe.threads or usable_cores(), resume, progress or SilentProgress())
     with output_errors(run.work):
@@ -273,7 +280,8 @@ def compress(
 
 def default_out(recipe: Recipe) -> Path:
     """`./<data name>.fewtune`."""
-    stem = Path(recipe.data).name if recipe.data and recipe.data != "-" else "model"
+    data = recipe.data or recipe.unlabeled
+    stem = Path(data).name if data and data != "-" else "model"
     return Path(f"{Path(stem).stem or stem}.fewtune")
 
 
@@ -291,6 +299,35 @@ def _read(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | N
         raise RecipeError("No data was given.", where="DATA", how="For example: fewtune fit tickets.csv")
     dataset = task.read(recipe.data if source is None else source, recipe, "fit")
     return dataset, task.read(recipe.test, recipe, "evaluate") if recipe.test else None
+
+
+def _read_names(
+    task: Task, recipe: Recipe, source: Any, unlabelled: Any
+) -> tuple[Dataset, Dataset | None, list[Finding]]:
+    """Names of classes and unlabelled texts, where nothing is labelled."""
+    if recipe.data or source is not None:
+        raise RecipeError(
+            "--labels is for where nothing is labelled, and labelled data was given.",
+            where="--labels",
+            how="Leave one of the two out: label names are read beside labelled data in any case.",
+        )
+    if task.name != "text-classification" or recipe.method not in ("auto", LABEL_NAMES):
+        raise RecipeError("Names alone make a model of classes of texts, by a method of their own.", where="--labels")
+    if not recipe.unlabeled and unlabelled is None:
+        raise RecipeError(
+            "Names alone are not enough: texts without labels are needed too.",
+            where="--unlabeled",
+            how='For example: fewtune fit --labels "positive,negative" --unlabeled texts.txt',
+        )
+    dataset = read_names(recipe.labels, task.name)
+    test = task.read(recipe.test, recipe, "evaluate") if recipe.test else None
+    for finding in find_unseen_labels(dataset, test) if test else ():
+        raise DataError(finding.what, where=", ".join(finding.places), how=finding.how)
+    generator = RunContext(Path(), recipe.seed).generator("unlabelled")
+    given = recipe.unlabeled if unlabelled is None else unlabelled
+    dataset, findings = with_unlabelled(dataset, test, given, task, recipe, generator)
+    # Names need not be in the language of the texts: the encoder reads both.
+    return dataset, test, [finding for finding in findings if finding.code != OTHER_LANGUAGE_CODE]
 
 
 def _with_unlabelled(
@@ -375,6 +412,8 @@ def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:
 def _learn(
     task: Task, methods: Sequence[Method], dataset: Dataset, test: Dataset | None, recipe: Recipe, run: RunContext
 ) -> Learnt:
+    if isinstance(task, ClassifierTask) and recipe.labels:
+        return learn_names(task, dataset, test, recipe, run)
     if isinstance(task, ClassifierTask):
         return learn_classes(task, methods, dataset, test, recipe, run)
     if isinstance(task, StructuredTask):

@@ -30,6 +30,9 @@ class Recipe(BaseModel):
         default="", description="column whose equal values must not be split; empty: a column named group, if any"
     )
     test: str = Field(default="", description="labelled data to score the finished model on; it never chooses anything")
+    labels: str = Field(
+        default="", description="names of classes in the place of labelled data, with commas, or a file of them"
+    )
     unlabeled: str = Field(default="", description="inputs without a label that may be learnt from too")
     model: str = Field(default="auto", description="pretrained model, by name or folder; auto tries all that fit")
     method: str = Field(default="auto", description="how to tune; auto climbs the ladder")

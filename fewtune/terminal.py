@@ -107,7 +107,8 @@ def show_fit(console: Console, result: FitResult) -> None:
         console.print(f"[dim]{left_out.fate}: {escape(left_out.name)}: {escape(left_out.why)}[/]", highlight=False)
     console.print(f"\n[bold]{escape(in_words(result.scores, result.primary_metric, result.task))}[/]", highlight=False)
     name = result.primary_metric
-    console.print(f"[dim]{name.capitalize()} {escape(result.scores.how)}.[/]", highlight=False)
+    if not math.isnan(result.scores[name].value):
+        console.print(f"[dim]{name.capitalize()} {escape(result.scores.how)}.[/]", highlight=False)
     gain = result.scores.gain_over_baseline
     if gain is not None and name != "accuracy":
         console.print(
@@ -186,6 +187,8 @@ def noun_of(task: str) -> str:
 def in_words(scores: Scores, metric: str, task: str) -> str:
     """The score that counts as a person would say it: so many of 100, between so many and so many."""
     score = scores[metric]
+    if math.isnan(score.value):
+        return f"How good it is on new {noun_of(task)} is not known."
     form = "{:.1f}" if metric in ("chrf", "bleu") else "{:.3f}"
     text = f"{metric} {form.format(score.value)} on new {noun_of(task)}"
     ends = "" if score.low is None or score.high is None else f"{form.format(score.low)} and {form.format(score.high)}"
@@ -272,7 +275,9 @@ def _rungs(result: FitResult) -> Table:
 def _rung_cells(rung: Rung, metric: str, by_loss: bool, mark: str) -> tuple[str, ...]:
     score = rung.scores[metric]
     foreseen = "" if rung.predicted_seconds is None else f" ({rung.predicted_seconds:.1f})"
-    if metric == "accuracy":
+    if math.isnan(score.value):
+        value = "not known"
+    elif metric == "accuracy":
         value = f"{100 * score.value:.1f} % ({_ends(score, '{:.0%}').replace('%', '')})"
     else:
         value = f"{score.value:.3g} ({_ends(score, '{:.3g}')})"

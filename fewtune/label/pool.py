@@ -18,6 +18,7 @@ _PLACES = 5
 # Shares of the inputs from which another language is worth a word, and below which the labelled ones have none of it.
 OTHER_LANGUAGE = 0.2
 _SELDOM = 0.02
+OTHER_LANGUAGE_CODE = "pool-in-another-language"
 EMPTY, LABELLED, TEST, REPEAT = "empty", "labelled", "test", "repeat"
 
 
@@ -135,7 +136,7 @@ def find_other_language(texts: Sequence[str], known: Sequence[str]) -> Iterator[
     if ours and listed:
         yield Finding(
             "warning",
-            "pool-in-another-language",
+            OTHER_LANGUAGE_CODE,
             f"The pool is in a language that the labelled texts are not in: {listed}.",
             "If the model is to read that language, label some; else give another pool.",
         )

@@ -98,6 +98,14 @@ def _chosen_by(report: Report) -> Phrase:
 
 def _measured(report: Report) -> Phrase:
     n = report.primary.n if report.primary is not None else 0
+    if not n and report.facts["recipe"].get("labels"):
+        return say(
+            "It was made of the names of its classes alone: nothing measured it. Label fifty {many} and evaluate it on "
+            "them before anything rests on its answers.",
+            "它只由各类别的名称得来，没有经过任何测量。请先标注五十{measure}{many}来评估它，再依据它的回答做事。",
+            many=report.noun.many,
+            measure=report.noun.measure,
+        )
     if report.test_name:
         return say(
             "This was measured on {n} distinct test {many} ({test}), which had no part in any choice.",
