@@ -1,8 +1,8 @@
 """A first model without any label: each class is what its name, or a line about it, means to an encoder.
 
 The features of the names, centred among themselves, are directions; how far an input lies along each, in deviations
-of the unlabelled inputs, says which class it is (by the meaning of names: Chang et al. 2008, AAAI; Yin, Hay & Roth 2019,
-arXiv:1909.00161). Then a head learns from the names and from the inputs that are surest of their class
+of the unlabelled inputs, says which class it is (by the meaning of names: Chang et al. 2008, AAAI; Yin, Hay & Roth
+2019, arXiv:1909.00161). Then a head learns from the names and from the inputs that are surest of their class
 (`self_training.py`). What it gives on data with known labels: benchmarks/README.md, "Label names alone".
 """
 
