@@ -29,6 +29,7 @@ import curve
 import detection
 import generation
 import label_errors
+import label_names
 import peers
 import picture_augmentation
 import pictures
@@ -48,6 +49,7 @@ HERE = Path(__file__).parent
 SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
     "accuracy": accuracy.measurements,
     "label_errors": label_errors.measurements,
+    "label_names": label_names.measurements,
     "curve": curve.measurements,
     "coverage": coverage.measurements,
     "answers": answers.measurements,
@@ -74,6 +76,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
 TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "accuracy": accuracy.table,
     "label_errors": label_errors.table,
+    "label_names": label_names.table,
     "curve": curve.table,
     "coverage": coverage.table,
     "answers": answers.table,

@@ -35,7 +35,7 @@ def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Call
 
 
 def _measure(data: Path, name: str, seed: int) -> dict[str, Any]:
-    train, test = (_pairs(data, name, part, size, seed) for part, size in (("train", POOL), ("test", TEST)))
+    train, test = (pairs_of(data, name, part, size, seed) for part, size in (("train", POOL), ("test", TEST)))
     task, recipe = TextClassification(), Recipe(method="head", augment="none", seed=seed)
     labelled = draw(train, PER_CLASS, seed)
     left = sorted({text for text, _ in train} - {text for text, _ in labelled})
@@ -45,7 +45,7 @@ def _measure(data: Path, name: str, seed: int) -> dict[str, Any]:
     return {"without": _fit(plain, tested, recipe), "with": _fit(beside, tested, recipe)}
 
 
-def _pairs(data: Path, name: str, part: str, size: int, seed: int) -> Pairs:
+def pairs_of(data: Path, name: str, part: str, size: int, seed: int) -> Pairs:
     pairs = read_pairs(data / f"text_{name.removesuffix('_10')}" / f"{part}.csv")
     if name.endswith("_10"):
         labels = sorted({label for _, label in pairs})
