@@ -312,7 +312,11 @@ def _read_names(
             how="Leave one of the two out: label names are read beside labelled data in any case.",
         )
     if task.name != "text-classification" or recipe.method not in ("auto", LABEL_NAMES):
-        raise RecipeError("Names alone make a model of classes of texts, by a method of their own.", where="--labels")
+        raise RecipeError(
+            "Names alone make a model of classes of texts, by a method of their own.",
+            where="--labels",
+            how="Leave --task and --method out, or label a few examples.",
+        )
     if not recipe.unlabeled and unlabelled is None:
         raise RecipeError(
             "Names alone are not enough: texts without labels are needed too.",

@@ -10,6 +10,7 @@ import pytest
 
 import fewtune
 from fewtune import pipeline
+from fewtune.label.names import read_names
 from fewtune.recipe import make_recipe, read_recipe
 from tests.conftest import needs_encoder
 from tests.test_cli import run
@@ -58,6 +59,11 @@ def test_descriptions_and_test_data(pool: Path, test_tickets: Pairs, tmp_path: P
     assert accuracy.n == len(test_tickets)
     assert accuracy.value == model.evaluate(test_tickets).scores["accuracy"].value
     assert model.manifest.recipe["labels"] == "classes.csv"
+
+
+def test_many_names_are_no_path() -> None:
+    names = [f"class about thing {chr(97 + i % 26)}{chr(97 + i // 26)}" for i in range(200)]
+    assert read_names(",".join(names), "text-classification").labels == tuple(sorted(names))
 
 
 @pytest.mark.parametrize(

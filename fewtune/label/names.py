@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 
 from fewtune.data.read import read_texts
@@ -11,6 +12,11 @@ from fewtune.tune.linear_head import label_texts
 from fewtune.types import Dataset, Example
 
 _WHERE = "--labels"
+
+
+def is_file_of_names(given: str) -> bool:
+    """Whether `--labels` names a file; many names are too long to be a path, which is no error."""
+    return os.path.isfile(given)
 
 
 def read_names(given: str, task: str) -> Dataset:
@@ -24,7 +30,7 @@ def read_names(given: str, task: str) -> Dataset:
         RecipeError: there are fewer than two different names, or one that says nothing.
         DataError: the file cannot be read.
     """
-    if Path(given).is_file():
+    if is_file_of_names(given):
         rows = [(row[0].strip(), " ".join(row[1:2]).strip()) for row in read_texts(given).rows]
     else:
         rows = [(name.strip(), "") for name in given.split(",")]
@@ -47,5 +53,5 @@ def read_names(given: str, task: str) -> Dataset:
         for label, text in zip(labels, label_texts(labels), strict=True)
     ]
     examples = tuple(Example(text, label, _WHERE) for text, label in zip(texts, labels, strict=True))
-    source = Path(given).name if Path(given).is_file() else _WHERE
+    source = Path(given).name if is_file_of_names(given) else _WHERE
     return Dataset(task, examples, labels, source, hashlib.sha256("\x1f".join(texts).encode()).hexdigest())

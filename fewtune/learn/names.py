@@ -13,6 +13,7 @@ from fewtune.backbones.text_encoder import TextEncoder
 from fewtune.data.language import main_languages
 from fewtune.errors import RecipeError
 from fewtune.interfaces import ClassifierTask, RunContext
+from fewtune.label.names import is_file_of_names
 from fewtune.learn.learnt import Learnt, parity_inputs, resolved
 from fewtune.recipe import Recipe
 from fewtune.runtime.classification import ClassifierRuntime
@@ -107,7 +108,7 @@ def _encoder(dataset: Dataset, recipe: Recipe) -> TextEncoder:
 
 
 def _name(labels: str) -> str:
-    return Path(labels).name if Path(labels).is_file() else labels
+    return Path(labels).name if is_file_of_names(labels) else labels
 
 
 def _languages(texts: Sequence[str], share: float) -> list[str]:
