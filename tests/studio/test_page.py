@@ -386,6 +386,10 @@ def test_masks_are_painted_by_pointer_and_by_keyboard(
         expect(page.locator("#rows canvas")).to_have_count(3)
         expect(page.locator("#rows figcaption").last).to_contain_text("disc")
         picture(page, f"{look}-data")
+        tab(page, 3)
+        expect(page.locator("#train")).to_be_visible()
+        tab(page, 4)
+        expect(page.locator("main h2")).to_have_count(1)
         tab(page, 5)
         with page.expect_download() as started:
             page.click("#data-zip")

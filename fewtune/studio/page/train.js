@@ -15,6 +15,7 @@ const METHODS = {
   "text-classification": ["auto", "tfidf", "head", "contrastive", "partial", "lora", "full"],
   "image-classification": ["auto", "head", "partial", "full"],
   "object-detection": ["auto", "partial", "full"],
+  segmentation: ["auto", "head", "partial", "full"],
 };
 
 export async function trainView(host) {
