@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from fewtune import catalog
@@ -224,16 +225,15 @@ def augment_pictures_into(
     policy = policies.preset(task.name) if preset else policies.named(recipe.augment, task.name, where="--with")
     check_replaceable(out, overwrite=False, is_ours=lambda _: False, kind="folder")
     dataset = task.read(recipe.data, recipe, "fit")
-    work = out.with_name(f"{out.name}.work")
-    with output_errors(work):
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
-        run = RunContext(Path(), recipe.seed, progress=progress or SilentProgress())
-        try:
-            made = augment_pictures(dataset, policy, copies, work, _picture_writer(task, recipe.data, dataset), run)
-            replace_folder(work, out)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+    run = RunContext(Path(), recipe.seed, progress=progress or SilentProgress())
+    with output_errors(out):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(prefix=f".{out.name}.", dir=out.parent) as work:
+            # A folder in it: the temporary one is for its owner's eyes only.
+            folder = Path(work) / "pictures"
+            folder.mkdir()
+            made = augment_pictures(dataset, policy, copies, folder, _picture_writer(task, recipe.data, dataset), run)
+            replace_folder(folder, out)
     return made
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +71,15 @@ def augment_pictures(
         )
     if not 1 <= copies <= MOST_COPIES:
         raise RecipeError(f"There cannot be {copies} copies.", where="--copies", how=f"From 1 to {MOST_COPIES}.")
-    names = _names(dataset)
+    taken: set[str] = set()
+    names = _names(dataset, taken)
     written: list[LabelledPicture] = []
     shown: list[list[LabelledPicture]] = []
     missing = 0
     with run.progress.step("Make views", total=len(dataset)) as step:
         for number, (example, name) in enumerate(zip(dataset, names, strict=True)):
-            views = _views(example, name, dataset, policy, copies, run.seed_of("augment", number, policy.full_name))
+            seed = run.seed_of("augment", number, policy.full_name)
+            views = _views(example, name, dataset, policy, copies, seed, taken)
             missing += copies + 1 - len(views)
             written += views
             if number % max(1, len(dataset) // _SHOWN_PICTURES) == 0 and len(shown) < _SHOWN_PICTURES:
@@ -88,24 +91,24 @@ def augment_pictures(
 
 
 def _views(
-    example: Example, name: str, dataset: Dataset, policy: PicturePolicy, copies: int, seed: int
+    example: Example, name: str, dataset: Dataset, policy: PicturePolicy, copies: int, seed: int, taken: set[str]
 ) -> list[LabelledPicture]:
-    """The picture itself, and at most `copies` views, no two alike."""
+    """The picture itself, and at most `copies` views, no two alike; `taken` are names of files."""
     import torch
 
-    scene = _scene(example, dataset.task)
+    scene, group = _scene(example, dataset.task), example.group or name
     # A view for a class is as in training: never of less than the canvas.
     frame = Frame(*scene.size, farther=dataset.task != "image-classification")
 
-    def labelled(some: Any, number: int) -> LabelledPicture:
+    def labelled(some: Any, name: str) -> LabelledPicture:
         target = example.target
         if isinstance(target, Boxes):
             target = some.truth
         elif some.mask is not None:
             target = some.ids
-        return LabelledPicture(f"{name}-{number}" if number else name, some.picture, target, example.group or name)
+        return LabelledPicture(name, some.picture, target, group)
 
-    found = {scene.picture.tobytes(): labelled(scene, 0)}
+    found = {scene.picture.tobytes(): labelled(scene, name)}
     with torch.random.fork_rng(devices=[]), one_thread():
         torch.manual_seed(seed)
 
@@ -116,7 +119,9 @@ def _views(
             if len(found) > copies:
                 break
             view = policy.view(scene, frame, other)
-            found.setdefault(view.picture.tobytes(), labelled(view, len(found)))
+            content = view.picture.tobytes()
+            if content not in found:
+                found[content] = labelled(view, _free(f"{name}-{len(found)}", taken))
     return list(found.values())
 
 
@@ -129,11 +134,19 @@ def _scene(example: Example, task: str) -> Any:
     return Scene.of(picture, ids=read_mask(example.target) if task == "segmentation" else None)
 
 
-def _names(dataset: Dataset) -> list[str]:
+def _names(dataset: Dataset, taken: set[str]) -> list[str]:
     """A name for each picture, after its file's."""
     stems = [re.sub(r"[^\w.-]+", "_", Path(str(example.input)).stem) or "picture" for example in dataset]
-    often = Counter(stems)
-    return [stem if often[stem] == 1 else f"{stem}-of-{number}" for number, stem in enumerate(stems, 1)]
+    often = Counter(stem.casefold() for stem in stems)
+    names = [stem if often[stem.casefold()] == 1 else f"{stem}-of-{number}" for number, stem in enumerate(stems, 1)]
+    return [_free(name, taken) for name in names]
+
+
+def _free(name: str, taken: set[str]) -> str:
+    """The name, with something behind it if another has it: not all systems tell A from a."""
+    free = next(some for some in chain([name], (f"{name}-{more}" for more in count(1))) if some.casefold() not in taken)
+    taken.add(free.casefold())
+    return free
 
 
 def contact_sheet(rows: Sequence[Sequence[LabelledPicture]], labels: Sequence[str]) -> Image.Image:

@@ -59,6 +59,26 @@ def test_a_listing_keeps_views_together(tmp_path: Path) -> None:
     assert len({row.split(",")[2] for row in rows[1:]}) == 4
 
 
+def test_a_view_never_takes_the_name_of_another_picture(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "shapes", 2)
+    for number, path in enumerate(sorted(folder.glob("*/*.png"))):
+        # The names of views come after a hyphen, too, and some systems take A for a.
+        path.rename(path.with_name(("a.png", "A-1.png", "a-2.png", "A.png")[number]))
+    augmented(folder, tmp_path / "more", "crop", copies=2)
+    names = [path.stem.casefold() for path in (tmp_path / "more").glob("*/*.png")]
+    assert len(names) == len(set(names)) == 4 * 3
+
+
+def test_what_stands_beside_the_result_stays(tmp_path: Path) -> None:
+    folder = class_folders(tmp_path / "shapes", 2)
+    kept = tmp_path / "more.work" / "mine.txt"
+    kept.parent.mkdir()
+    kept.touch()
+    augmented(folder, tmp_path / "more", "flip", copies=1)
+    assert kept.is_file()
+    assert {path.name for path in tmp_path.iterdir()} == {"shapes", "more", "more.work"}
+
+
 @pytest.mark.parametrize("form", ["coco", "voc", "yolo"])
 def test_boxes(tmp_path: Path, form: str) -> None:
     data = coco_folder(tmp_path / "boxes", 4)
