@@ -201,3 +201,10 @@ def test_a_table_in_a_text_file_stays_one(tmp_path: Path, content: str) -> None:
     path.write_text(content, encoding="utf-8")
     assert read_texts(path).rows == read_table(path).rows
     assert len(read_texts(path).columns) == 2
+
+
+def test_a_text_file_of_nothing_but_a_byte_order_mark_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "nothing.txt"
+    path.write_bytes(b"\xef\xbb\xbf")
+    with pytest.raises(DataError, match="empty"):
+        read_texts(path)

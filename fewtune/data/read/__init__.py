@@ -62,6 +62,8 @@ def read_texts(source: Any) -> Table:
     """
     if isinstance(source, str | Path) and Path(source).suffix.lower() == ".txt" and not Path(source).is_dir():
         lines = read_lines(source)
+        if not lines.rows:
+            return read_table(source)  # which says so
         first = lines.rows[0][0]
         if names_columns([first]):
             return replace(lines, rows=lines.rows[1:], places=lines.places[1:])
