@@ -59,7 +59,8 @@ _SLOWER = 0.3
 _BYTES_PER_TUNED_WEIGHT = 16
 _BYTES_PER_ACTIVATION = 4
 _PROBE_TEXTS = 256
-# Cosine between a text's vector in torch and in the written graph, which computes in 8-bit integers.
+# Cosine, on average, between texts' vectors in torch and in the written graph, which computes in 8-bit integers. Of a single
+# text it can be a little less: the head learns from the graph's own vectors, and knows no others.
 _LEAST_COSINE = 0.95
 _COMPARED_TEXTS = 32
 # Open at the end: the graph of what is delivered, the bundle under test, and one fitted to a part of the data.
@@ -557,11 +558,15 @@ def unreachable() -> FloatArray:
 
 
 def _check_same(in_graph: FloatArray, in_torch: FloatArray) -> None:
-    """The graph must compute what was tuned, as far as 8-bit integers go."""
+    """The graph must compute what was tuned, as far as 8-bit integers go.
+
+    Raises:
+        TuningError: it does not; another rung can be delivered.
+    """
     lengths = np.linalg.norm(in_graph, axis=1) * np.linalg.norm(in_torch, axis=1)
-    cosine = float(((in_graph * in_torch).sum(axis=1) / np.maximum(lengths, 1e-12)).min())
+    cosine = float(((in_graph * in_torch).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
     if not cosine >= _LEAST_COSINE:
-        raise InternalError(f"The written graph's vectors differ from the tuned layers' (cosine {cosine:.3f}).")
+        raise TuningError(f"in 8-bit integers it computes something else than what was tuned (cosine {cosine:.3f})")
 
 
 class _Part:
