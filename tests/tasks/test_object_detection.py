@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -143,7 +144,8 @@ def test_a_training_that_becomes_slower_ends_in_its_time_and_its_recipe_gives_th
     from fewtune.tune.detection_objective import DetectionObjective
 
     lost = [0.0]
-    elapsed, after_step = Journal.elapsed.fget, DetectionObjective.after_step
+    elapsed: Any = Journal.elapsed.fget
+    after_step = DetectionObjective.after_step
 
     def slower(objective: DetectionObjective) -> None:
         lost[0] += 3.0
