@@ -25,7 +25,7 @@ export async function seeView(host) {
     isDrawn() ? section(words.drawnMistakes, make("p", { className: "faint" }, drawnAs() === "masks" ? words.paintedMistakesHint : words.drawnMistakesHint), drawnMistakes(result.drawn_errors))
       : section(words.mistakes(count(result.error_count)), make("p", { className: "faint" }, words.mistakesHint), mistakes(result.errors)),
     result.suspects.length ? section(words.suspects(count(result.suspects.length)), make("p", { className: "faint" }, words.suspectsHint), suspects(result.suspects)) : "",
-    !result.scores.confusion ? "" : section(words.confusion, make("p", { className: "faint" }, words.confusionHint), confusion(result)),
+    !result.scores.confusion?.length ? "" : section(words.confusion, make("p", { className: "faint" }, words.confusionHint), confusion(result)),
     section(words.ladder, ladder(result.rungs), leftOut(result.left_out)));
   return {};
 }
