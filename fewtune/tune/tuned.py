@@ -59,8 +59,8 @@ _SLOWER = 0.3
 _BYTES_PER_TUNED_WEIGHT = 16
 _BYTES_PER_ACTIVATION = 4
 _PROBE_TEXTS = 256
-# Cosine, on average, between texts' vectors in torch and in the written graph, which computes in 8-bit integers. Of a single
-# text it can be a little less: the head learns from the graph's own vectors, and knows no others.
+# Cosine, on average, between texts' vectors in torch and in the written graph, which computes in 8-bit integers. Of a
+# single text it can be a little less: the head learns from the graph's own vectors, and knows no others.
 _LEAST_COSINE = 0.95
 _COMPARED_TEXTS = 32
 # Open at the end: the graph of what is delivered, the bundle under test, and one fitted to a part of the data.
