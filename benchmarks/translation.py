@@ -2,6 +2,7 @@
 
 `pairs`: `fit` at its defaults on pairs drawn from mt_pydocs_en_ptbr's training file, scored on its test file beside the
 untouched model with and without protection; on mt_general_en, chrF against the untouched model's own translations.
+`glossary`: some terms of that manual: how many the untouched model translates as given, by itself and held to them.
 `decoding`: sentences a second of a bundle's graphs and of batched greedy decoding in PyTorch with the same weights,
 shortlist and batches, by turns in one run, and whether they gave the same text.
 """
@@ -21,13 +22,31 @@ import numpy as np
 
 import fewtune
 from fewtune import catalog
-from fewtune.data.protection import kept_and_all
+from fewtune.data.glossary import Glossary
+from fewtune.data.protection import kept_and_all, terms_kept_and_all
 from fewtune.evaluate.translation import chrf, chrf_counts
 from fewtune.runtime.subwords import Marks
 from fewtune.runtime.threads import usable_cores
 from fewtune.runtime.translation import Translator
 
 MODEL = "marian-tiny-en-pt"
+TERMS = (
+    ("argument", "argumento"),
+    ("arguments", "argumentos"),
+    ("file", "arquivo"),
+    ("files", "arquivos"),
+    ("string", "string"),
+    ("strings", "strings"),
+    ("statement", "instrução"),
+    ("built-in", "embutido"),
+    ("list", "lista"),
+    ("value", "valor"),
+    ("method", "método"),
+    ("exception", "exceção"),
+    ("thread", "thread"),
+    ("default", "padrão"),
+    ("command line", "linha de comando"),
+)
 DRAWS = 3
 SMALL, LARGE = (1_000, "5m"), (10_000, "20m")
 _DECODED = 600
@@ -38,6 +57,7 @@ _Pairs = Sequence[tuple[str, str]]
 
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     yield {"decoding": MODEL}, partial(_decoding, data)
+    yield {"glossary": len(TERMS)}, partial(_glossary, data)
     for count, budget in (SMALL,) if quick else (SMALL, LARGE):
         for seed in range(1 if quick else DRAWS):
             yield {"pairs": count, "budget": budget, "draw": seed}, partial(_tune, data, count, budget, seed)
@@ -101,6 +121,26 @@ def _protected(test: _Pairs) -> dict[str, float]:
     return {"chrf": _chrf(answers, [target for _, target in test]), "placeholders_kept": float(kept / max(1, spans))}
 
 
+def _glossary(data: Path) -> dict[str, Any]:
+    """Terms translated as given, and chrF, on the test sentences that have some."""
+    glossary = Glossary(TERMS)
+    pairs = [pair for pair in _read(data / "mt_pydocs_en_ptbr" / "test.tsv") if terms_kept_and_all(*pair, glossary)[1]]
+    sources, references = [source for source, _ in pairs], [target for _, target in pairs]
+    translator = _untouched(protects=True)
+    answers = {
+        "references": references,
+        "without": translator.translate(sources),
+        "with": translator.with_glossary(glossary).translate(sources),
+    }
+
+    def scores(given: Sequence[str]) -> dict[str, float]:
+        counts = [terms_kept_and_all(*pair, glossary) for pair in zip(sources, given, strict=True)]
+        kept, terms = np.sum(counts, axis=0)
+        return {"kept": float(kept / terms), "chrf": _chrf(given, references)}
+
+    return {"sentences": len(sources), **{name: scores(given) for name, given in answers.items()}}
+
+
 def _decoding(data: Path) -> dict[str, Any]:
     import torch
 
@@ -142,6 +182,12 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"| {row['key']['decoding']}, {row['threads']} threads | {row['graphs_a_second']} "
                 f"| {row['pytorch_a_second']} | {row['ratio']} | {row['same']} of {row['sentences']} |"
             )
+        if "glossary" in row["key"]:
+            lines += ["", f"| {row['sentences']} sentences with terms | as given | chrF |", "|---|---|---|"]
+            lines += [
+                f"| {name} | {row[name]['kept']:.3f} | {row[name]['chrf']:.2f} |"
+                for name in ("references", "without", "with")
+            ]
     lines += [
         "",
         "| pairs, draw | s | method | chrF untouched | protected | delivered | gain | placeholders kept | general |",

@@ -321,6 +321,10 @@ def find_methods(recipe: Recipe, task: Task) -> list[Method]:
     chosen = list(known.values()) if recipe.method == "auto" else [known[recipe.method]]
     if recipe.augment not in (AUTO, NONE):
         _check_augmentations(recipe, task, known, chosen)
+    if recipe.glossary and task.reads != "translation":
+        raise RecipeError(
+            f"A glossary is for translations, and this is {task.name}.", where="--glossary", how="Leave it out."
+        )
     allowed = {name: text for tuner in chosen for name, text in tuner.settings.items()}
     for name, value in recipe.settings.items():
         if name not in allowed:

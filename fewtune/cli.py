@@ -62,6 +62,9 @@ def fit(
     unlabeled: Annotated[
         str | None, typer.Option(help="Inputs without a label to learn from too, where it pays.")
     ] = None,
+    glossary: Annotated[
+        str | None, typer.Option(help="Table of terms with the translations that they are to have.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
     method: Annotated[
         str | None, typer.Option(help="auto, none, tfidf, head, contrastive, partial, lora or full. [default: auto]")
@@ -99,6 +102,7 @@ def fit(
             "test": test,
             "labels": labels,
             "unlabeled": unlabeled,
+            "glossary": glossary,
             "model": model,
             "method": method,
             "augment": augment,
@@ -137,6 +141,10 @@ def predict(
         float | None,
         typer.Option(help="How often the true label is among those listed, such as 0.9: adds the column labels."),
     ] = None,
+    glossary: Annotated[
+        str | None,
+        typer.Option(help="Table of terms with the translations that they are to have. [default: the bundle's own]"),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Predict: the input's columns plus prediction and confidence."""
@@ -146,6 +154,8 @@ def predict(
         from fewtune.model import load
 
         model = load(bundle)
+        if glossary is not None:
+            model.use_glossary(glossary)
         task = catalog.find_task(model.task)
         if isinstance(task, StructuredTask):
             if max_error is not None or sets is not None:

@@ -366,9 +366,9 @@ class Task(ABC):
     odd_inputs: ClassVar[tuple[Any, ...]] = ()
     compared_inputs: ClassVar[int] = 32
 
-    def for_bundle(self, backbone: Mapping[str, Any]) -> Task:
-        """The task as it reads data for a bundle, whose manifest says this of its backbone; by default itself."""
-        del backbone
+    def for_bundle(self, bundle: Path) -> Task:
+        """The task as it reads data for a bundle; by default itself. Raises BundleError where it cannot be read."""
+        del bundle
         return self
 
     @abstractmethod

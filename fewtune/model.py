@@ -16,6 +16,7 @@ from fewtune import catalog, next_labels, pipeline
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
+from fewtune.data.read.glossary import read_glossary
 from fewtune.errors import RecipeError
 from fewtune.evaluate.structured import structured_scores
 from fewtune.interfaces import ClassifierTask, Inputs, StructuredTask, Task
@@ -24,6 +25,7 @@ from fewtune.recipe import Recipe, make_recipe
 from fewtune.runtime import Runtime, open_runtime
 from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
+from fewtune.runtime.translation import TranslationRuntime
 from fewtune.types import Answer, FitResult, FloatArray, Scores, Suggestions
 
 
@@ -70,7 +72,7 @@ class Model:
     @property
     def _task(self) -> Task:
         """The task as it reads data for this bundle."""
-        return catalog.find_task(self.task).for_bundle(self.manifest.backbone)
+        return catalog.find_task(self.task).for_bundle(self.bundle)
 
     def __repr__(self) -> str:
         """Task, method and place."""
@@ -90,6 +92,24 @@ class Model:
     def scores(self) -> Scores:
         """What the fit estimated the model to be worth on new data."""
         return scores_from_json(self.manifest.scores)
+
+    def use_glossary(self, source: Any) -> None:
+        """Hold translations to a glossary from now on, in place of the one that the bundle was fitted with.
+
+        Args:
+            source: a table of terms with their translations, as a path, a DataFrame or a list of dictionaries.
+
+        Raises:
+            RecipeError: the bundle does not translate, or protects nothing.
+            DataError: it cannot be read, or a term has two translations.
+        """
+        if not isinstance(self._runtime, TranslationRuntime):
+            raise RecipeError(
+                f"A glossary is for translations, and this bundle is for {self.task}.",
+                where="--glossary",
+                how="Leave it out.",
+            )
+        self._runtime.use_glossary(read_glossary(source, self._runtime.languages))
 
     def predict(self, inputs: Sequence[Any], *, progress: Progress | None = None) -> list[Any]:
         """The answer to each input: its likeliest label; or its boxes, its mask, its translation.
@@ -309,6 +329,7 @@ def fit(
     text: str = "",
     label: str = "",
     group: str = "",
+    glossary: str = "",
     model: str = "auto",
     method: str = "auto",
     augment: str = "auto",
@@ -331,6 +352,7 @@ def fit(
             folds say that it pays.
         task: what is learnt; "auto" finds it from the data.
         text, label, group: column names, where they are not found by themselves.
+        glossary: a table of terms with the translations that they are to have.
         model: a pretrained model by name or folder; "auto" tries all that fit.
         method: how to tune; "auto" climbs the ladder.
         augment: views of what is learnt from: "auto" keeps what helps, "none", or names with commas between them.
@@ -355,6 +377,7 @@ def fit(
             "text": text,
             "label": label,
             "group": group,
+            "glossary": str(glossary),
             "model": str(model),
             "method": method,
             "augment": augment,

@@ -175,7 +175,7 @@ def _task(source: Any, opened: Opened | None, recipe: Recipe) -> Task:
         raise DataError("The pool is empty.", where="data", how="Give the inputs that could be labelled.")
     if opened is None:
         return catalog.find_task(recipe.task, source)
-    task = catalog.find_task(opened.manifest.task).for_bundle(opened.manifest.backbone)
+    task = catalog.find_task(opened.manifest.task).for_bundle(opened.folder)
     looks_like = catalog.find_task("auto", source)
     if looks_like.reads == "pictures" != task.reads:
         raise DataError(

@@ -34,6 +34,7 @@ class Recipe(BaseModel):
         default="", description="names of classes in the place of labelled data, with commas, or a file of them"
     )
     unlabeled: str = Field(default="", description="inputs without a label that may be learnt from too")
+    glossary: str = Field(default="", description="table of terms with the translations that they are to have")
     model: str = Field(default="auto", description="pretrained model, by name or folder; auto tries all that fit")
     method: str = Field(default="auto", description="how to tune; auto climbs the ladder")
     augment: str = Field(

@@ -91,6 +91,7 @@ class Dataset:
         notes: what was decided while reading, in words, always shown.
         languages: BCP 47 codes of inputs and targets, "" where not known; empty where targets are no texts.
         unlabelled: inputs to learn from beside the examples; None where there are none.
+        glossary: terms with the translations that they are to have.
     """
 
     task: str
@@ -101,6 +102,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
     unlabelled: Unlabelled | None = None
+    glossary: tuple[tuple[str, str], ...] = ()
 
     def __len__(self) -> int:
         return len(self.examples)

@@ -26,6 +26,7 @@ _METRIC_NAMES = {
     "bleu": "BLEU",
     "exact_match": "Exact match",
     "placeholders_kept": "Placeholders kept",
+    "glossary_kept": "Glossary kept",
     "rouge_l": "ROUGE-L",
     "perplexity": "Perplexity",
 }
@@ -39,6 +40,7 @@ _DOES = {
 _SHARES = {
     *("accuracy", "precision_macro", "recall_macro", "f1_macro", "f1_weighted"),
     *("map", "map_50", "miou", "dice", "pixel_accuracy", "exact_match", "placeholders_kept", "rouge_l"),
+    "glossary_kept",
 }
 _OF_THE_ORIGINAL = "These are the scores of the model that it was made smaller from; what that cost stands below."
 _CLASS_METRIC_NAMES = {"precision": "precision", "recall": "recall", "f1": "F1", "ap": "AP", "iou": "IoU"}

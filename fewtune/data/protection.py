@@ -1,7 +1,7 @@
 """What a translation must leave as it is: code, tags, placeholders, addresses, and what the vocabulary lacks.
 
 Every such span is cut out before a text is translated; one character of Unicode's private use area stands for it,
-and gives way to it again afterwards.
+and gives way to it again afterwards. So is a glossary's term: the character gives way to its translation.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+
+from fewtune.data.glossary import Glossary, find_term
 
 FIRST_MARK, LAST_MARK = 0xE000, 0xF8FF
 _MOST_SPANS = LAST_MARK - FIRST_MARK + 1
@@ -34,6 +36,7 @@ _SPANS = {
     "name": r"\b[A-Za-z]\w*(?:\.\w+)*\(\)|\b__\w+__\b|\b\w*[a-zA-Z0-9]_\w+\b|(?<![\w-])--[a-zA-Z][\w-]+",
 }
 _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in _SPANS.values()), re.DOTALL)
+NO_TERMS = Glossary()
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +45,13 @@ class Protected:
 
     Attributes:
         text: with a character of the private use area in place of each span: the first one's is U+E000.
-        spans: what they stand for.
+        cut_out: what they stand for in the text.
+        spans: what they give way to in its translation: the same, but for a glossary's terms.
     """
 
     text: str
-    spans: tuple[str, ...]
+    cut_out: tuple[str, ...] = ()
+    spans: tuple[str, ...] = ()
 
     def restored(self, text: str) -> str:
         """A text with the spans in place of the characters that stand for them; characters of no span go."""
@@ -72,64 +77,74 @@ def marked(text: str) -> list[tuple[str, int | None]]:
     return [*parts, (text[at:], None)]
 
 
-def protect(text: str, lacks: Callable[[str], bool]) -> Protected:
-    """Cut out what must stay as it is.
+def protect(text: str, lacks: Callable[[str], bool], glossary: Glossary = NO_TERMS) -> Protected:
+    """Cut out what must stay as it is, and what has a given translation.
 
     Args:
         text: any.
         lacks: whether the vocabulary lacks a character.
+        glossary: terms with their translations; inside of other spans they are not looked for.
     """
     pieces: list[str] = []
+    cut_out: list[str] = []
     spans: list[str] = []
-    for part, is_span in _parts(text, lacks):
-        if is_span and len(spans) < _MOST_SPANS:
+    for part, span in _parts(text, lacks, glossary):
+        if span is not None and len(spans) < _MOST_SPANS:
             pieces.append(mark(len(spans)))
-            spans.append(part)
+            cut_out.append(part)
+            spans.append(span)
         else:
             # Beyond the last mark's number a character that looks like a mark cannot be kept.
             pieces.append(_MARK.sub("", part))
-    return Protected("".join(pieces), tuple(spans))
+    return Protected("".join(pieces), tuple(cut_out), tuple(spans))
 
 
 def unprotected(text: str) -> Protected:
     """A text of which nothing is cut out; characters that would look like marks go."""
-    return Protected(_MARK.sub("", text), ())
+    return Protected(_MARK.sub("", text))
 
 
-def protect_pair(source: str, target: str, lacks: Callable[[str], bool]) -> tuple[Protected, str]:
-    """Cut out of both sides what stands in both of them: what a translation is to copy.
+def protect_pair(
+    source: str, target: str, lacks: Callable[[str], bool], glossary: Glossary = NO_TERMS
+) -> tuple[Protected, str]:
+    """Cut out of both sides what stands in both of them: what a translation is to copy, or a term as given.
 
     Returns:
         The source, and the target with the same marks.
     """
-    whole = protect(source, lacks)
-    kept, rest = {}, _MARK.sub("", target)
+    whole = protect(source, lacks, glossary)
+    kept, rest = [], _MARK.sub("", target)
     # The longest first: a short one may be a part of it.
     for number in sorted(range(len(whole.spans)), key=lambda i: (-len(whole.spans[i]), i)):
-        at = _outside(rest, whole.spans[number])
-        if at >= 0:
-            rest = rest[:at] + mark(number) + rest[at + len(whole.spans[number]) :]
-            kept[number] = whole.spans[number]
-    numbers = {number: i for i, number in enumerate(sorted(kept))}
+        span, is_term = whole.spans[number], whole.spans[number] != whole.cut_out[number]
+        if place := find_term(rest, span) if is_term else _outside(rest, span):
+            rest = rest[: place[0]] + mark(number) + rest[place[1] :]
+            kept.append(number)
+    kept.sort()
+    numbers = {number: i for i, number in enumerate(kept)}
 
     def renumbered(found: re.Match[str]) -> str:
         number = ord(found[0]) - FIRST_MARK
-        return mark(numbers[number]) if number in numbers else whole.spans[number]
+        return mark(numbers[number]) if number in numbers else whole.cut_out[number]
 
-    both = Protected(_MARK.sub(renumbered, whole.text), tuple(kept[number] for number in sorted(kept)))
+    both = Protected(
+        _MARK.sub(renumbered, whole.text),
+        tuple(whole.cut_out[number] for number in kept),
+        tuple(whole.spans[number] for number in kept),
+    )
     return both, _MARK.sub(renumbered, rest)
 
 
-def _outside(text: str, span: str) -> int:
-    """Where a span stands in a text as a whole: no word goes on before or behind it; -1 where it does not."""
+def _outside(text: str, span: str) -> tuple[int, int] | None:
+    """Where a span stands in a text as a whole: no word goes on before or behind it."""
     at = text.find(span)
     while at >= 0:
         before, behind = text[at - 1 : at] if at else "", text[at + len(span) :][:1]
         cuts = (span[0].isalnum() and before.isalnum()) or (span[-1].isalnum() and behind.isalnum())
         if not cuts:
-            return at
+            return at, at + len(span)
         at = text.find(span, at + 1)
-    return -1
+    return None
 
 
 def spans_of(text: str) -> list[str]:
@@ -148,24 +163,45 @@ def kept_and_all(source: str, answer: str) -> tuple[int, int]:
     return kept, len(wanted)
 
 
-def _parts(text: str, lacks: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:
+def terms_kept_and_all(source: str, answer: str, glossary: Glossary) -> tuple[int, int]:
+    """How many of the glossary's terms that stand in a source are in the answer as given; and how many there are."""
+    wanted = [target for part in _PATTERN.split(source) for _, _, target in glossary.found_in(part)]
+    kept, rest = 0, answer
+    for term in sorted(wanted, key=len, reverse=True):
+        if place := find_term(rest, term):
+            kept += 1
+            rest = rest[: place[0]] + "\0" + rest[place[1] :]
+    return kept, len(wanted)
+
+
+def _parts(text: str, lacks: Callable[[str], bool], glossary: Glossary) -> Iterator[tuple[str, str | None]]:
+    """Parts of a text, with what they give way to in a translation; None where they are to be translated."""
     at = 0
     for found in _PATTERN.finditer(text):
-        yield from _unknown(text[at : found.start()], lacks)
+        yield from _between(text[at : found.start()], lacks, glossary)
         # Spaces before a target of a text belong to the span: they are restored with it.
-        yield found[0], True
+        yield found[0], found[0]
         at = found.end()
+    yield from _between(text[at:], lacks, glossary)
+
+
+def _between(text: str, lacks: Callable[[str], bool], glossary: Glossary) -> Iterator[tuple[str, str | None]]:
+    at = 0
+    for start, end, target in glossary.found_in(text):
+        yield from _unknown(text[at:start], lacks)
+        yield text[start:end], target
+        at = end
     yield from _unknown(text[at:], lacks)
 
 
-def _unknown(text: str, lacks: Callable[[str], bool]) -> Iterator[tuple[str, bool]]:
+def _unknown(text: str, lacks: Callable[[str], bool]) -> Iterator[tuple[str, str | None]]:
     """Runs of characters that the vocabulary lacks, and what is between them."""
     run, is_lacking = "", False
     for char in text:
         lacking = not char.isspace() and (bool(_MARK.match(char)) or lacks(char))
         if lacking != is_lacking and run:
-            yield run, is_lacking
+            yield run, run if is_lacking else None
             run = ""
         run, is_lacking = run + char, lacking
     if run:
-        yield run, is_lacking
+        yield run, run if is_lacking else None

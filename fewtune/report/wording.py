@@ -130,6 +130,9 @@ _METRICS = {
     "placeholders_kept": Metric(
         say("placeholders kept", "占位符保留率"), say("Share of placeholders kept.", "占位符得到保留的比例。")
     ),
+    "glossary_kept": Metric(
+        say("glossary kept", "术语表遵循率"), say("Share of terms translated as given.", "按术语表翻译的术语比例。")
+    ),
     "rouge_l": Metric(say("ROUGE-L", "ROUGE-L"), say("Longest shared run of words.", "最长公共子序列的重合程度。")),
     "perplexity": Metric(
         say("perplexity", "困惑度"),

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from fewtune.bundle.manifest import Manifest
-from fewtune.data.protection import marked, protect, unprotected
-from fewtune.errors import BundleError
+from fewtune.data.glossary import Glossary
+from fewtune.data.protection import NO_TERMS, marked, protect, unprotected
+from fewtune.errors import BundleError, RecipeError
 from fewtune.progress import Step
 from fewtune.runtime.greedy import StepNetwork, Words, decode
 from fewtune.runtime.passages import Cut, cut
@@ -39,6 +40,7 @@ class TranslationSettings:
         end: id of the end of a sentence.
         never: ids that no translation uses.
         length_factor: a translation has at most so many times the words of its source.
+        glossary: terms with their translations, which every translation holds to.
     """
 
     languages: tuple[str, str]
@@ -47,10 +49,11 @@ class TranslationSettings:
     end: int
     never: tuple[int, ...]
     length_factor: float
+    glossary: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> bytes:
         """As JSON."""
-        return (json.dumps(asdict(self), indent=1) + "\n").encode()
+        return (json.dumps(asdict(self), indent=1, ensure_ascii=False) + "\n").encode()
 
     def words(self, shortlist: Shortlist | None) -> Words:
         """What translations may use."""
@@ -63,17 +66,39 @@ def settings_from_json(content: bytes, *, where: str) -> TranslationSettings:
         given = json.loads(content)
         marks = Marks(**{name: tuple(map(int, ids)) for name, ids in given.pop("marks").items()})
         source, target = given.pop("languages")
-        return TranslationSettings((source, target), marks, never=tuple(given.pop("never")), **given)
+        terms = tuple((str(term), str(translation)) for term, translation in given.pop("glossary", ()))
+        never = tuple(given.pop("never"))
+        return TranslationSettings((source, target), marks, never=never, glossary=terms, **given)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{SETTINGS_FILE} cannot be read ({error}).", where=where, how="Fit it again.") from None
+
+
+def read_settings(bundle: Path) -> TranslationSettings:
+    """What a bundle says of its translator. Raises BundleError where it cannot be read."""
+    try:
+        content = (bundle / SETTINGS_FILE).read_bytes()
+    except OSError as error:
+        raise BundleError(
+            f"{SETTINGS_FILE} cannot be read ({error}).", where=str(bundle), how="Fit it again."
+        ) from None
+    return settings_from_json(content, where=str(bundle))
 
 
 class Translator:
     """Texts to translations: protects, cuts, decodes, puts together again."""
 
-    def __init__(self, network: StepNetwork, subwords: Subwords, words: Words) -> None:
-        """Translate with this network; without marks in `subwords` nothing is protected."""
-        self._network, self._subwords, self._words = network, subwords, words
+    def __init__(self, network: StepNetwork, subwords: Subwords, words: Words, glossary: Glossary = NO_TERMS) -> None:
+        """Translate with this network; without marks in `subwords` nothing is protected, a glossary's terms neither."""
+        self._network, self._subwords, self._words, self._glossary = network, subwords, words, glossary
+
+    def with_glossary(self, glossary: Glossary) -> Translator:
+        """The same, held to another glossary."""
+        return Translator(self._network, self._subwords, self._words, glossary)
+
+    @property
+    def protects(self) -> bool:
+        """Whether anything is protected."""
+        return len(self._subwords.marks) > 0
 
     def translate(self, texts: Sequence[str], *, step: Step | None = None) -> list[str]:
         """A translation of each text; an empty one stays empty."""
@@ -84,8 +109,8 @@ class Translator:
         return [whole.joined([self._subwords.decode_target(next(found)) for _ in whole.passages]) for whole in cuts]
 
     def _cut(self, text: str) -> Cut:
-        protects = len(self._subwords.marks) > 0
-        return cut(protect(text, self._subwords.lacks) if protects else unprotected(text), self._fits)
+        whole = protect(text, self._subwords.lacks, self._glossary) if self.protects else unprotected(text)
+        return cut(whole, self._fits)
 
     def _fits(self, text: str) -> bool:
         marks = sum(number is not None for _, number in marked(text))
@@ -116,7 +141,7 @@ class TranslationRuntime(StructuredRuntime):
         """
         where = str(folder)
         try:
-            settings = settings_from_json((folder / SETTINGS_FILE).read_bytes(), where=where)
+            settings = read_settings(folder)
             graphs = {graph.role: graph for graph in manifest.graphs}
             source = Vocabulary((folder / graphs["encoder"].tokenizer).read_bytes())
             shared = graphs["decoder"].tokenizer == graphs["encoder"].tokenizer
@@ -129,7 +154,26 @@ class TranslationRuntime(StructuredRuntime):
         except Exception as error:  # ONNX Runtime and tokenizers raise many kinds
             raise BundleError(f"The translator cannot be opened ({error}).", where=where, how="Fit it again.") from None
         self.languages = settings.languages
-        self._translator = Translator(network, Subwords(source, target, settings.marks), settings.words(shortlist))
+        self._translator = Translator(
+            network,
+            Subwords(source, target, settings.marks),
+            settings.words(shortlist),
+            Glossary(settings.glossary),
+        )
+
+    def use_glossary(self, glossary: Glossary) -> None:
+        """Hold translations to this glossary from now on, in place of the bundle's own.
+
+        Raises:
+            RecipeError: the bundle protects nothing, and so cannot hold to one.
+        """
+        if not self._translator.protects:
+            raise RecipeError(
+                "This bundle cannot hold to a glossary: it protects nothing.",
+                where="--glossary",
+                how="Fit it again with --glossary, or with --set protect=1.",
+            )
+        self._translator = self._translator.with_glossary(glossary)
 
     def checked(self, inputs: Any) -> list[str]:
         """The texts as a list. Raises TypeError where it is one text, or holds something else."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,11 @@ from fewtune.bundle.write import output_errors, write_atomically
 from fewtune.data.check_translation import check_translation
 from fewtune.data.columns import find_columns
 from fewtune.data.duplicates import duplicate_groups
+from fewtune.data.glossary import Glossary
 from fewtune.data.pairs import Pairs, language_columns
-from fewtune.data.protection import kept_and_all
+from fewtune.data.protection import NO_TERMS, kept_and_all, terms_kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
+from fewtune.data.read.glossary import read_glossary
 from fewtune.data.read.translations import directed, holds_pairs, read_pairs, without_empty
 from fewtune.data.split import choose_resampling, with_named
 from fewtune.data.write import table_form
@@ -23,6 +27,7 @@ from fewtune.errors import DataError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts, weighted_share
 from fewtune.interfaces import Inputs, Measured, Purpose, RunContext, StructuredTask
 from fewtune.recipe import Recipe
+from fewtune.runtime.translation import read_settings
 from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling, Table
 
 
@@ -36,14 +41,19 @@ class Translation(StructuredTask):
     full_scale = {"chrf": 100.0, "bleu": 100.0}
     odd_inputs = ("", " ", "a", "😀", "{x} <b>", "One.\n\n  Two.\n")
 
-    def __init__(self, languages: tuple[str, str] = ("", "")) -> None:
-        """Read data that goes from one language to the other; an empty one is what the data says."""
-        self._languages = languages
+    def __init__(self, languages: tuple[str, str] = ("", ""), glossary: Glossary = NO_TERMS) -> None:
+        """Read data that goes from one language to the other; an empty one is what the data says.
 
-    def for_bundle(self, backbone: Mapping[str, Any]) -> Translation:
-        """The task in the direction that the bundle learnt."""
-        source, target = backbone.get("languages") or ("", "")
-        return Translation((source, target))
+        Args:
+            languages: of source and target.
+            glossary: what translations are held to where the recipe names no other one.
+        """
+        self._languages, self._glossary = languages, glossary
+
+    def for_bundle(self, bundle: Path) -> Translation:
+        """The task in the direction that the bundle learnt, with its glossary."""
+        settings = read_settings(bundle)
+        return Translation(settings.languages, Glossary(settings.glossary))
 
     def recognises(self, source: Any) -> bool:
         """Whether these are texts with translations: by the file's form, or by a header that names languages."""
@@ -55,7 +65,9 @@ class Translation(StructuredTask):
         if purpose == "evaluate" and isinstance(source, str | Path) and Path(label).expanduser().is_file():
             label = ""  # the second file of the training data
         pairs = read_pairs(source, text=recipe.text, label=label, group=recipe.group)
-        return _dataset(directed(pairs, self._languages, exchange=not (recipe.text or recipe.label)), self.name)
+        pairs = directed(pairs, self._languages, exchange=not (recipe.text or recipe.label))
+        glossary = read_glossary(recipe.glossary, pairs.languages) if recipe.glossary else self._glossary
+        return _dataset(pairs, self.name, glossary)
 
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
         """The texts of every row; of a plain text file, or of standard input, every line."""
@@ -113,7 +125,10 @@ class Translation(StructuredTask):
     def measure(
         self, dataset: Dataset, labels: tuple[str, ...], answers: Sequence[str], weights: FloatArray
     ) -> Measured:
-        """ChrF and BLEU of the whole; shares of exact matches, and of the sources' placeholders and markup kept."""
+        """ChrF and BLEU of the whole; shares of exact matches, and of the sources' placeholders and markup kept.
+
+        With a glossary, the share of its terms in the sources that are translated as it says.
+        """
         del labels
         references = [example.target for example in dataset]
         exact = np.array(
@@ -122,14 +137,18 @@ class Translation(StructuredTask):
         kept = np.array(
             [kept_and_all(example.input, answer) for example, answer in zip(dataset, answers, strict=True)], float
         ).reshape(-1, 2)
-        return Measured(
-            {
-                "chrf": chrf(chrf_counts(answers, references), weights),
-                "bleu": bleu(bleu_counts(answers, references), weights),
-                "exact_match": weighted_share(exact, np.ones(len(exact)), weights),
-                "placeholders_kept": weighted_share(kept[:, 0], kept[:, 1], weights),
-            }
-        )
+        metrics = {
+            "chrf": chrf(chrf_counts(answers, references), weights),
+            "bleu": bleu(bleu_counts(answers, references), weights),
+            "exact_match": weighted_share(exact, np.ones(len(exact)), weights),
+            "placeholders_kept": weighted_share(kept[:, 0], kept[:, 1], weights),
+        }
+        if dataset.glossary:
+            glossary = Glossary(dataset.glossary)
+            pairs = zip(dataset, answers, strict=True)
+            terms = np.array([terms_kept_and_all(example.input, answer, glossary) for example, answer in pairs], float)
+            metrics["glossary_kept"] = weighted_share(terms[:, 0], terms[:, 1], weights)
+        return Measured(metrics)
 
     def gap(self, first: str, second: str) -> float:
         """0 where they are the same text, else 1."""
@@ -160,7 +179,7 @@ class Translation(StructuredTask):
         return f"Wrote {len(answers)} translations to {out}"
 
 
-def _dataset(pairs: Pairs, task: str) -> Dataset:
+def _dataset(pairs: Pairs, task: str, glossary: Glossary) -> Dataset:
     pairs, notes = without_empty(pairs)
     table = pairs.table
     if not table.rows:
@@ -171,8 +190,10 @@ def _dataset(pairs: Pairs, task: str) -> Dataset:
         Example(source, target, place, (groups[i].strip() or None) if groups else None)
         for i, (source, target, place) in enumerate(rows)
     )
-    every = (*pairs.notes, *notes)
-    return Dataset(task, examples, (), table.source, table.sha256, every, pairs.languages)
+    every = (*pairs.notes, *notes, *([f"a glossary of {len(glossary)} terms"] if glossary else []))
+    terms = json.dumps(glossary.terms).encode() if glossary else b""
+    sha256 = hashlib.sha256(table.sha256.encode() + terms).hexdigest() if glossary else table.sha256
+    return Dataset(task, examples, (), table.source, sha256, every, pairs.languages, glossary=glossary.terms)
 
 
 def _is_plain(source: str) -> bool:

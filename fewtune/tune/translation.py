@@ -17,6 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from fewtune.backbones.marian_onnx import decoder_graph, encoder_graph
 from fewtune.backbones.seq2seq import TranslationModel, TranslatorParts
+from fewtune.data.glossary import Glossary
+from fewtune.data.protection import NO_TERMS
 from fewtune.errors import InternalError, RecipeError
 from fewtune.interfaces import (
     Fitted,
@@ -89,18 +91,30 @@ class _Opened:
     parts: TranslatorParts
     subwords: Subwords
     marks: Marks
+    glossary: Glossary
     pace: str = ""
 
     def translator(self, threads: int) -> Translator:
-        return Translator(self.parts.graph(threads=threads), self.subwords, self.parts.words(self.marks))
+        return Translator(self.parts.graph(threads=threads), self.subwords, self.parts.words(self.marks), self.glossary)
+
+    def prepared(self, pairs: Sequence[tuple[str, str]]) -> list[Pair]:
+        """Those of the pairs that can be learnt from."""
+        return prepared(pairs, self.subwords, self.glossary)
 
 
 class TranslationCandidate(StructuredCandidate):
     """One way to have a translator of one model."""
 
-    def __init__(self, model: TranslationModel, settings: Mapping[str, Any], languages: tuple[str, str]) -> None:
-        """Translate with `model`, with those of the hyper-parameters that `settings` fixes."""
+    def __init__(
+        self,
+        model: TranslationModel,
+        settings: Mapping[str, Any],
+        languages: tuple[str, str],
+        glossary: Glossary = NO_TERMS,
+    ) -> None:
+        """Translate with `model`, with those of the hyper-parameters that `settings` fixes; hold to the glossary."""
         self._model, self._settings, self._languages = model, dict(settings), languages
+        self._glossary = glossary
         self.model = model.info.name
         self.name = f"{self.method}:{self.model}"
 
@@ -113,7 +127,7 @@ class TranslationCandidate(StructuredCandidate):
     def _opened(self, settings: Mapping[str, Any]) -> _Opened:
         parts = self._model.parts
         marks = parts.marks() if settings["protect"] else Marks()
-        return _Opened(parts, parts.subwords(marks), marks)
+        return _Opened(parts, parts.subwords(marks), marks, self._glossary)
 
     def cross_fit(
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
@@ -150,11 +164,19 @@ class TranslationCandidate(StructuredCandidate):
         graphs = {"encoder.onnx": encoder_graph(parts.weights), "decoder.onnx": decoder_graph(parts.weights)}
         network = Seq2SeqGraph(graphs["encoder.onnx"], graphs["decoder.onnx"], threads=run.threads)
         words = parts.words(tuned.marks)
-        translator = Translator(network, tuned.subwords, words)
+        translator = Translator(network, tuned.subwords, words, tuned.glossary)
         source, target = parts.tokenizers(tuned.marks)
         shared = source == target
         never = tuple(int(i) for i in words.never)
-        about = TranslationSettings(self._languages, tuned.marks, words.size, words.end, never, words.length_factor)
+        about = TranslationSettings(
+            self._languages,
+            tuned.marks,
+            words.size,
+            words.end,
+            never,
+            words.length_factor,
+            tuned.glossary.terms,
+        )
         assets = {"tokenizer.json": source, SETTINGS_FILE: about.to_json()}
         if not shared:
             assets[TARGET_TOKENIZER_FILE] = target
@@ -178,14 +200,15 @@ class TranslationCandidate(StructuredCandidate):
 
 
 class UntouchedCandidate(TranslationCandidate):
-    """The model as it came; with `protect` what it must not change is kept."""
+    """The model as it came; with `protect`, and with a glossary, what it must not change is kept."""
 
     method = "none"
 
     def plan(self, dataset: Dataset, seconds: float, run: RunContext) -> Plan:
         """How long it takes to translate everything."""
         del seconds
-        settings = {"protect": int(self._settings.get("protect", 0))}
+        # What may be delivered holds to the glossary.
+        settings = {"protect": int(self._settings.get("protect", bool(self._glossary)))}
         each = _seconds_a_text(self._opened(settings), dataset, run)
         return Plan(settings, 1.0 + 0.2 * len(dataset) * each)
 
@@ -214,7 +237,7 @@ class FullCandidate(TranslationCandidate):
         if settings["mix"] > 1:
             raise RecipeError(f"mix cannot be {settings['mix']}.", where="--set", how="It is a share, at most 1.")
         opened = self._opened(settings)
-        pairs = prepared([(example.input, example.target) for example in dataset], opened.subwords)
+        pairs = opened.prepared([(example.input, example.target) for example in dataset])
         if not pairs:
             raise TuningError("no pair is short enough to learn from")
         each = _seconds_a_text(opened, dataset, run)
@@ -248,7 +271,7 @@ class FullCandidate(TranslationCandidate):
 
         torch.set_num_threads(run.threads)
         opened = self._opened(settings)
-        pairs = prepared([(example.input, example.target) for example in examples], opened.subwords)
+        pairs = opened.prepared([(example.input, example.target) for example in examples])
         if not pairs:
             raise TuningError("no pair is short enough to learn from")
         rehearsed = self._rehearsed(opened, round(float(settings["rehearsal"]) * len(pairs)), run)
@@ -290,9 +313,7 @@ class FullCandidate(TranslationCandidate):
 
         def made() -> list[Pair]:
             texts = general_texts(opened.parts, self._languages[0], count, run.generator("general text"))
-            return prepared(
-                list(zip(texts, opened.translator(run.threads).translate(texts), strict=True)), opened.subwords
-            )
+            return opened.prepared(list(zip(texts, opened.translator(run.threads).translate(texts), strict=True)))
 
         return run.memo.once(("rehearsal", self.model, count, len(opened.marks)), made)
 
@@ -305,7 +326,7 @@ def _after(opened: _Opened, objective: TranslationObjective, pairs: Sequence[Pai
         source, target = encoded(pair, opened.subwords, range(pair.marks))
         missing |= set(target) - set(words.of(Source(tuple(source))).tolist())
     parts = opened.parts.tuned(dict(objective.network.weights().tensors), missing - set(words.never.tolist()))
-    tuned = _Opened(parts, opened.subwords, opened.marks)
+    tuned = replace(opened, parts=parts)
     _check_same(tuned, objective.network, pairs)
     return tuned
 
@@ -405,8 +426,12 @@ class _TranslationTuner(StructuredTuner):
         """A rung for each model that goes from the data's language to the other.
 
         Raises:
-            RecipeError: there is no model of these languages.
+            RecipeError: there is no model of these languages, or a glossary is given and nothing is protected.
         """
+        if dataset.glossary and recipe.settings.get("protect") == 0:
+            raise RecipeError(
+                "With protect=0 translations cannot hold to a glossary.", where="--set", how="Leave one of them out."
+            )
         fitting = [model for model in self._models if _fits(model.pair, dataset.languages)]
         if not fitting:
             raise _no_model(dataset, self._models)
@@ -419,7 +444,7 @@ class _TranslationTuner(StructuredTuner):
             else:
                 known = [one or other for one, other in zip(model.pair, dataset.languages, strict=True)]
                 own = {name: value for name, value in recipe.settings.items() if name in self.settings}
-                found.append(self.candidate(model, own, (known[0], known[1])))
+                found.append(self.candidate(model, own, (known[0], known[1]), Glossary(dataset.glossary)))
         return found, left_out
 
     def _missing(self, model: TranslationModel) -> str:

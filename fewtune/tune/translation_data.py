@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fewtune.data.protection import Protected, protect_pair
+from fewtune.data.glossary import Glossary
+from fewtune.data.protection import NO_TERMS, Protected, protect_pair
 from fewtune.runtime.greedy import Source, Words
 from fewtune.runtime.subwords import Subwords
 from fewtune.types import IntArray
@@ -34,14 +35,14 @@ class Pair:
     marks: int
 
 
-def prepared(pairs: Sequence[tuple[str, str]], subwords: Subwords) -> list[Pair]:
+def prepared(pairs: Sequence[tuple[str, str]], subwords: Subwords, glossary: Glossary = NO_TERMS) -> list[Pair]:
     """The pairs that can be learnt from: none of them too long for a step, or with more spans than there are marks."""
     found = []
     for source, target in pairs:
         if len(subwords.marks):
-            both, marked = protect_pair(source, target, subwords.lacks)
+            both, marked = protect_pair(source, target, subwords.lacks, glossary)
         else:
-            both, marked = Protected(source, ()), target
+            both, marked = Protected(source), target
         pair = Pair(both.text, marked, len(both.spans))
         if pair.marks <= len(subwords.marks) and max(map(len, encoded(pair, subwords, range(pair.marks)))) <= LONGEST:
             found.append(pair)

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 import fewtune
 from fewtune import catalog, pipeline
 from fewtune.backbones.seq2seq import translator_from
-from fewtune.data.protection import kept_and_all, protect, spans_of
+from fewtune.data.glossary import Glossary
+from fewtune.data.protection import kept_and_all, protect, spans_of, terms_kept_and_all
 from fewtune.data.read.translations import read_pairs
 from fewtune.errors import DataError, RecipeError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
@@ -251,3 +252,50 @@ def test_more_than_the_tuned_weights_is_refused(tmp_path: Path) -> None:
             MANY, task="translation", out=tmp_path / "a", model=student, method="full", settings={"mix": 2}, budget="2m"
         )
     assert not (tmp_path / "a").exists()
+
+
+def test_a_glossary_is_held_to_and_measured(tmp_path: Path) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("lightning")
+    student = str(marian.write_student(tmp_path / "student"))
+    data = table(tmp_path / "pairs.csv", MANY)
+    terms = str(table(tmp_path / "terms.csv", [("cat", "gatinho"), ("dog", "dog")]))
+    quick = {"epochs": 1, "rehearsal": 0}
+    model = fewtune.fit(
+        data,
+        test=str(data),
+        out=tmp_path / "a",
+        method="full",
+        settings=quick,
+        budget="2m",
+        glossary=terms,
+        model=student,
+    )
+    assert 0 < model.scores["glossary_kept"].value <= 1
+    answers = fewtune.load(tmp_path / "a").predict([source for source, _ in MANY])
+    glossary = Glossary((("cat", "gatinho"), ("dog", "dog")))
+    counts = [terms_kept_and_all(source, answer, glossary) for (source, _), answer in zip(MANY, answers, strict=True)]
+    kept, terms_in_all = (sum(some) for some in zip(*counts, strict=True))
+    assert model.evaluate(data).scores["glossary_kept"].value == pytest.approx(kept / terms_in_all)
+    assert [answer.count("gatinho") for answer in answers] == [source.count("cat") for source, _ in MANY]
+    model.use_glossary([{"en": "cat", "pt": "bichano"}])
+    (answer,) = model.predict(["the cat sees the dog."])
+    assert "bichano" in answer
+    assert "gatinho" not in answer
+
+    # The model as it came, if that is delivered, holds to it too; one that protects nothing says that it cannot.
+    untouched = fewtune.fit(data, test=str(data), out=tmp_path / "b", method="none", glossary=terms, model=student)
+    assert "gatinho" in untouched.predict(["the cat sees the dog."])[0]
+    bare = fewtune.fit(data, test=str(data), out=tmp_path / "c", model=student, method="none")
+    assert "glossary_kept" not in bare.scores
+    with pytest.raises(RecipeError, match="protects nothing"):
+        bare.use_glossary(terms)
+    with pytest.raises(RecipeError, match="protect=0"):
+        fewtune.fit(data, out=tmp_path / "d", settings={"protect": 0}, glossary=terms, model=student)
+
+
+def test_a_glossary_is_for_translations_only(tmp_path: Path) -> None:
+    terms = table(tmp_path / "terms.csv", [("cat", "gato")])
+    texts = [("good", "a"), ("bad", "b")] * 4
+    with pytest.raises(RecipeError, match="for translations"):
+        fewtune.fit(texts, out=tmp_path / "a", glossary=str(terms), method="tfidf")
