@@ -32,7 +32,7 @@ from fewtune.augment.punctuation import PunctuationNoise
 from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.augment.trivial import TrivialAugment
-from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from
+from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from, is_causal_folder
 from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
@@ -71,6 +71,7 @@ from fewtune.tune.pace import turns_of
 from fewtune.tune.partial import PartialTuner
 from fewtune.tune.picture_head import PictureHeadTuner
 from fewtune.tune.picture_tuned import PictureFullTuner, PicturePartialTuner
+from fewtune.tune.prompt import PromptTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.self_training import UNLABELED
 from fewtune.tune.tfidf import TfidfTuner
@@ -196,13 +197,16 @@ def _picture_tuners(recipe: Recipe) -> list[Tuner]:
 
 
 def _text_tuners(recipe: Recipe) -> list[Tuner]:
-    chosen = list(encoders().values()) if recipe.model == "auto" else [find_encoder(recipe.model)]
+    every = (*encoders().values(), *language_models().values())
+    models = list(every) if recipe.model == "auto" else [find_text_model(recipe.model)]
     if recipe.method == BlendTuner.name:
-        known = {encoder.info.name for encoder in chosen}
-        chosen += [find_encoder(name) for name in blended_models(recipe) if name not in known]
+        known = {model.info.name for model in models}
+        models += [find_text_model(name) for name in blended_models(recipe) if name not in known]
+    chosen = [model for model in models if isinstance(model, TextEncoder)]
+    asked = [model for model in models if isinstance(model, CausalLM)]
     policies = Policies(augmentations())
-    single: list[Tuner] = [TfidfTuner(policies), HeadTuner(chosen, policies), ContrastiveTuner(chosen)]
-    return [*single, PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
+    frozen: list[Tuner] = [TfidfTuner(policies), HeadTuner(chosen, policies), PromptTuner(asked)]
+    return [*frozen, ContrastiveTuner(chosen), PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
 
 
 def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:
@@ -244,7 +248,18 @@ def find_backbone(name: str, task: Task) -> Backbone:
         return find_language_model(name)
     if task.reads == "translation":
         return find_translator(name)
-    return find_network(name) if task.reads == "pictures" else find_encoder(name)
+    return find_network(name) if task.reads == "pictures" else find_text_model(name)
+
+
+def find_text_model(name: str) -> TextEncoder | CausalLM:
+    """What sorts texts: an encoder or a causal language model, by its name, its folder, or its name on the hub.
+
+    Raises:
+        RecipeError: none of the three.
+    """
+    if name.lower() in {key.lower() for key in language_models()} or is_causal_folder(Path(name).expanduser()):
+        return find_language_model(name)
+    return find_encoder(name)
 
 
 def find_translator(name: str) -> TranslationModel:

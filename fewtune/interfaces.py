@@ -112,6 +112,10 @@ class ModelInfo:
     extra: str
     installed: bool
 
+    def reads_all(self, languages: Sequence[str]) -> bool:
+        """Whether it was trained on all of these languages (BCP 47 codes)."""
+        return "*" in self.languages or all(language in self.languages for language in languages)
+
 
 class Backbone(ABC):
     """A pretrained model that can be used here."""

@@ -226,18 +226,23 @@ def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
 
 def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
     """A candidate's prior, after what tuning gave on this data: by the same method, or else by others."""
-    prior = candidate.prior
+    prior, place = candidate.prior, _place(candidate.prior, tried)
+    # What tuning brings to one backbone tells nothing of how another one does.
+    if prior is None or place is None or tried[place].candidate.model != candidate.model:
+        return prior
     expected = choose([some.contender for some in tried]).expected if tried else ()
     surprises: dict[bool, list[float]] = {True: [], False: []}
     for i, some in enumerate(tried):
         over, theirs = some.contender.over, some.candidate.prior
+        if over is None or theirs is None or some.candidate.method == BlendCandidate.method:
+            continue
+        beside = tried[over].candidate
         # Views of the texts are no other tuning: what they brought tells nothing of it.
-        tuned = over is not None and some.candidate.method not in (BlendCandidate.method, tried[over].candidate.method)
-        if tuned and over is not None and theirs is not None:
+        if some.candidate.method != beside.method and some.candidate.model == beside.model:
             gain = math.log(max(expected[i], 1e-12) / max(expected[over], 1e-12))
             surprises[some.candidate.method == candidate.method].append(gain - theirs.mean)
     known = surprises[True] or surprises[False]
-    if prior is None or not known or candidate.method == BlendCandidate.method:
+    if not known or candidate.method == BlendCandidate.method:
         return prior
     shared = _SAME_METHOD if surprises[True] else _OTHER_METHOD
     return Prior(prior.over, prior.mean + shared * sum(known) / len(known), prior.sd * math.sqrt(1 - shared**2))

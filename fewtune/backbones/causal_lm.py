@@ -15,7 +15,7 @@ import numpy as np
 from fewtune.backbones.chat_template import chat_format
 from fewtune.backbones.embedded import package_folder
 from fewtune.backbones.gguf import GgufFile
-from fewtune.backbones.llama_onnx import Bits, LlamaWeights, check_family, decoder_graph
+from fewtune.backbones.llama_onnx import FAMILIES, Bits, LlamaWeights, check_family, decoder_graph
 from fewtune.errors import RecipeError
 from fewtune.interfaces import Backbone, ModelInfo
 from fewtune.runtime.chat import ChatFormat
@@ -322,6 +322,15 @@ def _widened(kind: str, data: bytes) -> np.ndarray:
     if kind not in kinds:
         raise RecipeError(f"Weights of the type {kind} are not read.", how="Save the model in float32 or bfloat16.")
     return np.frombuffer(data, kinds[kind]).astype(np.float32)
+
+
+def is_causal_folder(folder: Path) -> bool:
+    """Whether a folder holds a causal language model that is read here."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("model_type") in FAMILIES
 
 
 def causal_from(name_or_folder: str) -> CausalLM:

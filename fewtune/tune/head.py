@@ -31,7 +31,7 @@ from fewtune.tune.encoder import (
     delivered_mb,
     encoding_seconds,
     fitted_encoder,
-    usable_encoders,
+    usable_models,
 )
 from fewtune.tune.linear_head import (
     STRENGTHS,
@@ -85,7 +85,7 @@ class HeadTuner(Tuner):
         Raises:
             RecipeError: the settings say to learn from unlabelled texts, and there are none.
         """
-        usable, left_out = usable_encoders(self.name, self._encoders, dataset, recipe)
+        usable, left_out = usable_models(self.name, self._encoders, dataset, recipe)
         policies = self._policies.of(dataset, recipe)
         beside_plain = None in policies
         shares = pool_shares(dataset, recipe.settings)

@@ -36,7 +36,7 @@ from fewtune.tune.encoder import (
     delivered_mb,
     encoding_seconds,
     fitted_encoder,
-    usable_encoders,
+    usable_models,
 )
 from fewtune.tune.linear_head import LinearHead, class_indices, label_texts
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
@@ -115,7 +115,7 @@ class TunedTuner(Tuner):
             if recipe.method == self.name:
                 raise MissingExtraError("train", needed_for=f"The method {self.name}", where="--method")
             return [], [LeftOut(self.name, 'it is not installed: pip install "fewtune[train]"')]
-        usable, left_out = usable_encoders(self.name, self._encoders, dataset, recipe)
+        usable, left_out = usable_models(self.name, self._encoders, dataset, recipe)
         return [self.candidate(encoder, recipe.settings) for encoder in usable], left_out
 
 
