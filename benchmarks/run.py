@@ -23,6 +23,7 @@ import accuracy
 import advice
 import answers
 import augmentation
+import causal
 import compression
 import coverage
 import curve
@@ -65,6 +66,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "detection": detection.measurements,
     "segmentation": segmentation.measurements,
     "compression": compression.measurements,
+    "causal": causal.measurements,
     "generation": generation.measurements,
     "translation": translation.measurements,
     "trunk": trunk.measurements,
@@ -92,6 +94,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "detection": detection.table,
     "segmentation": segmentation.table,
     "compression": compression.table,
+    "causal": causal.table,
     "generation": generation.table,
     "translation": translation.table,
     "trunk": trunk.table,

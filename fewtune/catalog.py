@@ -16,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from fewtune.augment.case import CaseNoise
 from fewtune.augment.deletion import RandomDeletion
@@ -82,6 +82,7 @@ _MAY_BE_ZERO = {
     UNLABELED,
     "label_names",
     "known_classes",
+    "untaught",
     "warmup",
     "weight_decay",
     "dropout",
@@ -204,9 +205,20 @@ def _text_tuners(recipe: Recipe) -> list[Tuner]:
         models += [find_text_model(name) for name in blended_models(recipe) if name not in known]
     chosen = [model for model in models if isinstance(model, TextEncoder)]
     asked = [model for model in models if isinstance(model, CausalLM)]
+    tuners = (HeadTuner, ContrastiveTuner, PartialTuner, LoraTuner, FullTuner)
+    if not chosen and recipe.method in [tuner.name for tuner in tuners]:
+        _refuse(recipe, "needs an encoder, and this is a causal language model", PromptTuner.name)
+    if not asked and recipe.method == PromptTuner.name:
+        _refuse(recipe, "asks a causal language model, and this is an encoder", HeadTuner.name)
     policies = Policies(augmentations())
     frozen: list[Tuner] = [TfidfTuner(policies), HeadTuner(chosen, policies), PromptTuner(asked)]
     return [*frozen, ContrastiveTuner(chosen), PartialTuner(chosen), LoraTuner(chosen), FullTuner(chosen)]
+
+
+def _refuse(recipe: Recipe, why: str, other: str) -> NoReturn:
+    raise RecipeError(
+        f"The method {recipe.method} {why}: {recipe.model}.", where="--model", how=f"Use --method {other}, or auto."
+    )
 
 
 def stand_ins(recipe: Recipe, task: ClassifierTask) -> list[Tuner]:

@@ -334,8 +334,9 @@ class _Round:
         if self.task.reads == "pictures":
             name = self.recipe.model if self.recipe.model != "auto" else next(iter(catalog.networks()))
             return catalog.find_network(name)
-        if self.recipe.model != "auto":
-            return catalog.find_encoder(self.recipe.model)
+        named = catalog.find_text_model(self.recipe.model) if self.recipe.model != "auto" else None
+        if isinstance(named, TextEncoder):
+            return named
         languages = [language for language, share in main_languages(texts).items() if share >= OTHER_LANGUAGE / 2]
         usable = [some for some in catalog.encoders().values() if some.info.installed and some.info.reads_all(languages)]
         if not usable:

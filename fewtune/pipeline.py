@@ -359,7 +359,7 @@ def _check_model(task: Task, recipe: Recipe, dataset: Dataset) -> list[Finding]:
     if recipe.model == "auto":
         return []
     info = catalog.find_backbone(recipe.model, task).info
-    if info.task != "text":
+    if task.reads != "text":
         return []
     return check_language([example.input for example in dataset], info.languages, info.name)
 

@@ -123,6 +123,12 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
         )
     if manifest.task in _NO_PLACE:
         raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=_ONNX_INSTEAD)
+    if "prompt" in manifest.backbone:
+        raise RecipeError(
+            "Transformers has no place for a causal language model whose answer a linear head reads.",
+            where="--format hf",
+            how="Use --format onnx, which runs in any ONNX runtime.",
+        )
     if "pooling" not in manifest.backbone:
         raise RecipeError(
             f"A {manifest.method} model has no place in Transformers or sentence-transformers: it has no encoder.",

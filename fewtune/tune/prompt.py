@@ -37,7 +37,7 @@ from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Sp
 # Other models' features say no more of this one's beforehand than their log loss does: it is about the same.
 _OVER = "head:multilingual-e5-small"
 _GAIN = (0.0, 0.3)
-_UNTAUGHT = {"C": 0.0, "untaught": 1}
+_UNTAUGHT = {"C": 1.0, "untaught": 1}  # C says nothing then
 # Beside its own spread, a share of all directions' keeps one that hardly moves from counting as much as they do.
 _LEAST_SPREAD = 1e-3
 # No processor that this is likely to run on reads faster: multiplications and additions a second.
@@ -190,13 +190,15 @@ def _basis(features: FloatArray, answers: FloatArray) -> FloatArray:
     A few directions of a language model's hidden states are a hundred times as long as the others. All of them
     together count as much as the answer.
     """
+    features = features.astype(np.float64)
     spread = features.std(axis=0)
     spread = spread + _LEAST_SPREAD * features.std() + 1e-9
     own = (answers - answers.mean(axis=0)).T
     logits = features @ own
     size = np.sqrt(np.square(logits - logits.mean(axis=0)).sum(axis=1).mean())
     scaled = np.eye(len(spread)) / (spread * np.sqrt(len(spread)))
-    return np.hstack([scaled, own / max(float(size), 1e-9)]).astype(np.float32)
+    # In float64: on rows of float32 the optimiser's line search fails now and then.
+    return np.hstack([scaled, own / max(float(size), 1e-9)])
 
 
 def _card(model: CausalLM, asked: PromptedLM, dataset: Dataset) -> dict[str, Any]:
