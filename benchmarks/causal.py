@@ -1,4 +1,4 @@
-"""A causal language model that sorts texts, beside the frozen encoders: few labels a class, the sets' own test files."""
+"""A causal language model that sorts texts, beside the frozen encoders, on the sets' own test files."""
 
 from __future__ import annotations
 

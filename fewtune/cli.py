@@ -67,7 +67,8 @@ def fit(
     ] = None,
     model: Annotated[str | None, typer.Option(help="Pretrained model, by name or folder. [default: auto]")] = None,
     method: Annotated[
-        str | None, typer.Option(help="auto, none, tfidf, head, contrastive, partial, lora or full. [default: auto]")
+        str | None,
+        typer.Option(help="auto, none, tfidf, head, prompt, contrastive, partial, lora or full. [default: auto]"),
     ] = None,
     augment: Annotated[
         str | None,

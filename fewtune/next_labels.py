@@ -338,7 +338,9 @@ class _Round:
         if isinstance(named, TextEncoder):
             return named
         languages = [language for language, share in main_languages(texts).items() if share >= OTHER_LANGUAGE / 2]
-        usable = [some for some in catalog.encoders().values() if some.info.installed and some.info.reads_all(languages)]
+        usable = [
+            some for some in catalog.encoders().values() if some.info.installed and some.info.reads_all(languages)
+        ]
         if not usable:
             raise RecipeError(
                 "No encoder that is installed reads these texts.", where="--model", how="`fewtune models` lists them."

@@ -19,7 +19,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
     """Sorts texts into classes; clone, Pipeline, cross_val_score and GridSearchCV work.
 
     Args:
-        method: how to tune: "auto" climbs the ladder; "tfidf", "head", "contrastive", "partial", "lora", "full".
+        method: how to tune: "auto" climbs the ladder; "tfidf", "head", "prompt", "contrastive", "partial", "lora" or
+            "full" do one thing.
         model: a pretrained model by name or folder; "auto" tries all that fit.
         augment: views of the training texts: "auto" keeps what helps, "none", or names with commas between them.
         budget: time to spend on one fit, e.g. "5m"; cross-validation spends it on every fold.

@@ -101,6 +101,15 @@ def test_what_promises_nothing_is_not_tried() -> None:
     assert "promises" in climbed.left_out[0].why
 
 
+def test_what_another_model_did_tells_nothing_of_tuning() -> None:
+    """A frozen rung on a second model, judged beside the first one's, is no tuning of it."""
+    bad, tuned = Made("prompt:z", 0.51, Cost(0, 1, 1), Prior("head:x", -0.3, 0.2)), Made("lora:x", 0.9, None, OVER_HEAD)
+    plain = up(Made("head:x", 0.7), tuned)
+    beside = up(Made("head:x", 0.7), bad, tuned)
+    assert [rung.name for rung in beside.rungs][:3] == ["head:x", "prompt:z", "lora:x"]
+    assert beside.rungs[2].expected_log_loss == pytest.approx(plain.rungs[1].expected_log_loss)
+
+
 def test_what_promises_most_comes_first() -> None:
     little, much = (
         Made(f"{method}:x", 0.6, Cost(0, 1, 1), Prior("head:x", gain, 0.2))

@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from os.path import commonprefix
+from itertools import takewhile
 
 import numpy as np
 
@@ -128,9 +128,14 @@ def _opening(chat: ChatFormat) -> str:
     if not (chat.opening.startswith(begin) and chat.opening.endswith(end)):
         return chat.opening
     # Turns of both kinds end alike, and begin with a mark that the system's begins with too.
-    shared = commonprefix([chat.reply, chat.again])
+    shared = _shared_start(chat.reply, chat.again)
     ended = next((shared[:i] for i in range(len(shared)) if begin.startswith(shared[i:])), "")
     return chat.again.removeprefix(ended) if ended else chat.opening
+
+
+def _shared_start(first: str, second: str) -> str:
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(first, second, strict=False))
+    return "".join(mark for mark, _ in alike)
 
 
 @lru_cache(maxsize=1)

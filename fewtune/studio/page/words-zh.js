@@ -63,7 +63,7 @@ export const zh = {
   budget: "可用时间：", minutes: (some) => `${some} 分钟`, budgetHint: "可能提前结束。时间越多，试的候选越多、越贵。",
   more: "更多选项", method: "方法", trainTitle: "训练模型", train: "训练", trainAnew: "重新训练", stop: "停止", resume: "继续", moment: "请稍候……",
   methods: {
-    auto: "自动寻找最好的", tfidf: "词频特征", head: "冻结编码器", contrastive: "对比学习微调", partial: "微调顶部几层",
+    auto: "自动寻找最好的", tfidf: "词频特征", head: "冻结编码器", prompt: "询问语言模型", contrastive: "对比学习微调", partial: "微调顶部几层",
     lora: "低秩适配器（LoRA）", full: "微调全部参数", blend: "两个候选的混合",
   },
   progress: "进度", statuses: {
