@@ -210,5 +210,7 @@ def test_the_embedded_model_knows_a_capital(bits: Bits) -> None:
     replies = [tokenizer.encode(f"The capital of France is {city}.").ids for city in ("Paris", "London", "Madrid")]
     # How likely, not what is written: the first word is nearly tied in float32, and which wins in fewer bits
     # differs from processor to processor, as rounding does.
-    paris, *others = (found.sum() for found in CausalGraph(parts.graph(bits), 2).log_probs([prompt] * 3, replies))
+    paris, *others = (
+        found.sum() for found in CausalGraph(parts.graph(bits), threads=2).log_probs([prompt] * 3, replies)
+    )
     assert paris > max(others) + 2
