@@ -87,9 +87,9 @@ def seconds_of_all(encode: Callable[[Sequence[str]], Any], texts: Sequence[str],
     return seconds * characters[0] / characters[1]
 
 
-def delivered_mb(encoder: TextEncoder, graphs: int) -> float:
-    """Memory of so many graphs with the encoder in them, opened at one time."""
-    return graphs * _MEMORY_OF_A_GRAPH * len(encoder.graph) / 1e6
+def delivered_mb(graph: bytes, graphs: int) -> float:
+    """Memory of so many graphs with this one in them, opened at one time."""
+    return graphs * _MEMORY_OF_A_GRAPH * len(graph) / 1e6
 
 
 def fitted_encoder(

@@ -161,7 +161,7 @@ class HeadCandidate(Candidate):
         seconds = encoding_seconds(self._encoder, [*texts, *unlabelled], None, run)
         heads = heads_seconds(dataset, self._encoder.parts.width, len(self._trials), run)
         each = heads * (len(texts) + self._share * len(unlabelled)) / len(dataset)
-        return Cost(once=seconds, each=each, final=1.0, delivered_mb=delivered_mb(self._encoder, _GRAPHS))
+        return Cost(once=seconds, each=each, final=1.0, delivered_mb=delivered_mb(self._encoder.graph, _GRAPHS))
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every trial's head on every fold of the cached features."""

@@ -23,7 +23,7 @@ from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial
 from fewtune.recipe import Recipe
 from fewtune.tune.cache import TrunkCache
 from fewtune.tune.cross_fit import cross_fit
-from fewtune.tune.encoder import TEMPERATURE_HELP, classifier_contract, seconds_of_all, usable_models
+from fewtune.tune.encoder import TEMPERATURE_HELP, classifier_contract, delivered_mb, seconds_of_all, usable_models
 from fewtune.tune.linear_head import (
     STRENGTHS,
     LinearHead,
@@ -43,6 +43,8 @@ _LEAST_SPREAD = 1e-3
 # No processor that this is likely to run on reads faster: multiplications and additions a second.
 _FASTEST = 1e12
 _CHARACTERS_PER_TOKEN = 4
+# Opened at one time while the bundle is tested: the model as it was asked, and the one that is delivered.
+_GRAPHS = 2
 
 
 class PromptTuner(Tuner):
@@ -105,7 +107,8 @@ class PromptCandidate(Candidate):
             lambda some: asked.features(some, threads=run.threads), texts, longest=4 * asked.max_tokens
         )
         width = int(asked.answers.shape[1]) + len(dataset.labels)
-        return Cost(once=seconds, each=heads_seconds(dataset, width, len(self._trials), run), final=2.0)
+        each = heads_seconds(dataset, width, len(self._trials), run)
+        return Cost(once=seconds, each=each, final=2.0, delivered_mb=delivered_mb(asked.graph, _GRAPHS))
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every trial's head on every fold of the cached features."""

@@ -240,7 +240,7 @@ class TunedCandidate(Candidate):
             once=once,
             each=each,
             final=train + begun + delivered + heads + 2.0,
-            delivered_mb=delivered_mb(self._encoder, _GRAPHS),
+            delivered_mb=delivered_mb(self._encoder.graph, _GRAPHS),
         )
 
     def _step_seconds(
