@@ -37,7 +37,8 @@ from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translato
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
-from fewtune.compress.int8_pictures import PictureInt8
+from fewtune.compress.int8 import Int8
+from fewtune.compress.structure import FewerLayers, StructuredPruning
 from fewtune.compress.vocabulary import VocabularyPruning
 from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import (
@@ -150,7 +151,7 @@ def picture_augmentations() -> dict[str, type[PictureAugmentation]]:
 
 def compressors() -> dict[str, Compressor]:
     """Every way to make a bundle smaller by its name."""
-    built_in = (VocabularyPruning(), PictureInt8(), Float16Storage())
+    built_in = (VocabularyPruning(), StructuredPruning(), FewerLayers(), Int8(), Float16Storage())
     return {some.name: some for some in (*built_in, *_plugins("compressors"))}
 
 

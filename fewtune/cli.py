@@ -74,6 +74,13 @@ def fit(
         str | None,
         typer.Option(help="Learn from views of the texts or pictures: auto, none, or names. [default: auto]"),
     ] = None,
+    compress: Annotated[
+        str | None,
+        typer.Option(
+            help="Make it smaller where that is measured to cost nothing: auto, none, or names as `fewtune "
+            "compress` takes them. [default: auto]"
+        ),
+    ] = None,
     budget: Annotated[str | None, typer.Option(help="Time to spend, such as 90s, 5m, 2h. [default: 5m]")] = None,
     seed: Annotated[int | None, typer.Option(help="Where all randomness comes from. [default: 0]")] = None,
     threads: Annotated[int | None, typer.Option(help="Threads to use. [default: all cores]")] = None,
@@ -107,6 +114,7 @@ def fit(
             "model": model,
             "method": method,
             "augment": augment,
+            "compress": compress,
             "budget": budget,
             "seed": seed,
             "threads": threads,
@@ -490,7 +498,9 @@ def models(as_json: Json = False) -> None:
 def compress(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the result goes: the smaller bundle, or a copy of the original.")],
-    to: Annotated[str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures.")] = "",
+    to: Annotated[
+        str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures, boxes, masks and translations.")
+    ] = "",
     prune: Annotated[
         str, typer.Option(help="What is taken away: vocabulary, for texts; write vocabulary:0.95 to keep less.")
     ] = "",
@@ -825,6 +835,7 @@ def _fit_as_json(result: Any) -> dict[str, Any]:
         "learning_curve": asdict(result.learning_curve) if result.learning_curve else None,
         "suspects": [asdict(suspect) for suspect in result.suspects],
         "unlabelled": asdict(result.unlabelled) if result.unlabelled else None,
+        "compression": {"kept": result.compression.kept, **asdict(result.compression)} if result.compression else None,
         "seconds": round(result.seconds, 3),
         "peak_memory_mb": round(result.peak_memory_mb, 1),
     }

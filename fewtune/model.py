@@ -333,6 +333,7 @@ def fit(
     model: str = "auto",
     method: str = "auto",
     augment: str = "auto",
+    compress: str = "auto",
     budget: str = "5m",
     seed: int = 0,
     threads: int = 0,
@@ -356,6 +357,8 @@ def fit(
         model: a pretrained model by name or folder; "auto" tries all that fit.
         method: how to tune; "auto" climbs the ladder.
         augment: views of what is learnt from: "auto" keeps what helps, "none", or names with commas between them.
+        compress: what makes the tuned model smaller, where that is measured to cost nothing: "auto" tries int8 where
+            it is not in integers already, "none", or names of compressors.
         budget: time to spend, e.g. "90s", "5m".
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.
@@ -381,6 +384,7 @@ def fit(
             "model": str(model),
             "method": method,
             "augment": augment,
+            "compress": compress,
             "budget": budget,
             "seed": seed,
             "threads": threads,

@@ -1,11 +1,11 @@
-"""The main path: read, check, split, climb the ladder, evaluate, export. Start reading here."""
+"""The main path: read, check, split, climb the ladder, evaluate, export, compress. Start reading here."""
 
 from __future__ import annotations
 
 import json
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -30,7 +30,7 @@ from fewtune.bundle.write import (
     write_atomically,
     write_bundle,
 )
-from fewtune.compress.path import Wishes, compress_bundle, run_context
+from fewtune.compress.path import NONE, Wishes, check_asked, compress_bundle, compress_fitted, run_context
 from fewtune.data.check import by_severity, check_language, find_unseen_labels
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
@@ -43,7 +43,7 @@ from fewtune.data.write_pictures import (
     write_voc,
     write_yolo,
 )
-from fewtune.errors import BundleError, DataError, InternalError, MissingExtraError, OutputError, RecipeError
+from fewtune.errors import DataError, InternalError, MissingExtraError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.label.names import read_names
@@ -63,7 +63,7 @@ from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
 from fewtune.tune.label_names import METHOD as LABEL_NAMES
-from fewtune.types import Advice, Compression, Dataset, Finding, FitResult
+from fewtune.types import Advice, Compression, Dataset, Finding, FitResult, LeftOut
 
 _LIBRARIES = (
     "numpy",
@@ -111,6 +111,7 @@ def fit(
     out = out or default_out(recipe)
     check_free(out, overwrite=overwrite)
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
+    check_asked(recipe.compress, task, catalog.compressors())
     methods = [] if recipe.labels else catalog.find_methods(recipe, task)
     if recipe.labels:
         dataset, test, findings = _read_names(task, recipe, source, unlabelled)
@@ -122,13 +123,17 @@ def fit(
     run = _open_run(out, recipe, dataset, recipe.threads or usable_cores(), resume, progress or SilentProgress())
     with output_errors(run.work):
         learnt = _learn(task, methods, dataset, test, recipe, run)
-        manifest = _manifest(task, dataset, learnt, findings, reading + run.journal.elapsed)
         built = run.work / "bundle"
-        private = _with_report(manifest, learnt.private, out.name)
-        write_bundle(
-            built, learnt.fitted, manifest, name=out.name, recipe_toml=write_recipe(learnt.recipe), private=private
-        )
+
+        def write(some: Learnt) -> None:
+            manifest = _manifest(task, dataset, some, findings, reading + run.journal.elapsed)
+            private = _with_report(manifest, some.private, out.name)
+            text = write_recipe(some.recipe)
+            write_bundle(built, some.fitted, manifest, name=out.name, recipe_toml=text, private=private)
+
+        write(replace(learnt, recipe=learnt.recipe.model_copy(update={"compress": NONE})))
         _check_parity(built, learnt, run.threads)
+        learnt = _compressed(built, learnt, task, dataset, recipe, run, write)
         publish(built, out, overwrite=overwrite)
         shutil.rmtree(run.work, ignore_errors=True)
     return FitResult(
@@ -150,6 +155,7 @@ def fit(
         learning_curve=learnt.learning_curve,
         suspects=learnt.suspects,
         unlabelled=learnt.unlabelled,
+        compression=learnt.compression,
     )
 
 
@@ -264,8 +270,6 @@ def compress(
     """
     recipe = recipe or Recipe()
     task = catalog.find_task(read_manifest(bundle).task)
-    if not isinstance(task, ClassifierTask):
-        raise BundleError(f"Bundles for {task.name} cannot be compressed yet.", where=str(bundle))
     threads = recipe.threads or usable_cores()
     run = run_context(out, threads=threads, seed=recipe.seed, progress=progress or SilentProgress())
 
@@ -425,6 +429,43 @@ def _learn(
     raise InternalError(f"The task {task.name} is neither a ClassifierTask nor a StructuredTask.")
 
 
+def _compressed(
+    built: Path,
+    learnt: Learnt,
+    task: Task,
+    dataset: Dataset,
+    recipe: Recipe,
+    run: RunContext,
+    write: Callable[[Learnt], None],
+) -> Learnt:
+    """What is delivered: the bundle that was written, or a smaller one in its place that keeps its promise."""
+    found = compress_fitted(built, recipe.compress, dataset, task, catalog.compressors(), run)
+    taken = ",".join(found.compression.name.split(" + ")) if found.content and found.compression else NONE
+    learnt = replace(
+        learnt,
+        recipe=learnt.recipe.model_copy(update={"compress": taken}),
+        compression=found.compression,
+        left_out=(*learnt.left_out, *([LeftOut(f"compress {recipe.compress}", found.why)] if found.why else [])),
+    )
+    if found.content is not None:
+        some = found.content
+        assets = {**learnt.fitted.assets, **some.assets}
+        fitted = replace(
+            learnt.fitted, graphs=some.graphs, contracts=some.contracts, assets=assets, backbone=some.backbone
+        )
+        learnt = replace(learnt, fitted=fitted)
+    if found.compression is None and not found.why:
+        return learnt
+    write(learnt)
+    if found.content is not None and learnt.on_test is not None:
+        # The scores are those of what is delivered.
+        _, runtime = open_bundle(built, threads=run.threads)
+        scores, tested = learnt.on_test(runtime)
+        learnt = replace(learnt, scores=scores, private={**learnt.private, **tested})
+        write(learnt)
+    return learnt
+
+
 def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[Finding], seconds: float) -> Manifest:
     return Manifest(
         task=task.name,
@@ -458,6 +499,7 @@ def _manifest(task: Task, dataset: Dataset, learnt: Learnt, findings: Sequence[F
         comparisons=learnt.comparisons,
         # Places and examples stay with the data.
         findings=tuple(replace(finding, places=()) for finding in findings),
+        compression=learnt.compression,
     )
 
 

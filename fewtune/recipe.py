@@ -40,6 +40,11 @@ class Recipe(BaseModel):
     augment: str = Field(
         default="auto", description="views that are learnt from: auto keeps what helps, none, or names with commas"
     )
+    compress: str = Field(
+        default="auto",
+        description="what makes the tuned model smaller: auto tries int8 where it is not in integers already, none, or "
+        "names with commas; kept only where it keeps its promise",
+    )
     budget: str = Field(default="5m", description="time to spend, e.g. 90s, 5m, 2h")
     seed: int = Field(default=0, ge=0, description="where all randomness comes from")
     threads: int = Field(default=0, ge=0, description="threads to use; 0: all cores that this process may use")

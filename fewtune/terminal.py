@@ -122,6 +122,9 @@ def show_fit(console: Console, result: FitResult) -> None:
             console.print(f"With --max-error {_SHOWN_ERROR:g}, {answered}.", highlight=False)
     if result.unlabelled is not None:
         console.print(escape(result.unlabelled.words), highlight=False)
+    if result.compression is not None:
+        kept = f"Made smaller ({result.compression.name}). " if result.compression.kept else ""
+        console.print(escape(f"{kept}{result.compression.words}"), highlight=False)
     if result.suspects:
         console.print(
             f"{len(result.suspects)} labels look wrong: see private/report.html in the bundle.",
@@ -226,7 +229,7 @@ def show_advice(console: Console, advice: Advice, data: str) -> None:
 def show_compression(console: Console, found: Compression, out: Path) -> None:
     """The models beside each other, what became of the promise, and where the result is."""
     table = Table(
-        "  model", "MB", "ms (p95)", "a second", "load ms", "MB held", "accuracy", box=None, header_style="dim"
+        "  model", "MB", "ms (p95)", "a second", "load ms", "MB held", found.metric, box=None, header_style="dim"
     )
     for trade in found.trades:
         size = trade.footprint
@@ -238,7 +241,7 @@ def show_compression(console: Console, found: Compression, out: Path) -> None:
             f"{size.per_second:.0f}",
             f"{size.load_ms:.0f}",
             f"{size.peak_memory_mb:.0f}",
-            "" if trade.score is None else f"{100 * trade.score:.1f} %",
+            "" if trade.score is None else _scored(trade.score, found.metric),
             style="bold" if taken else "",
         )
     console.print(table)
@@ -250,6 +253,12 @@ def show_compression(console: Console, found: Compression, out: Path) -> None:
     console.print(f"[dim]Measured {escape(found.measured_on)}; {threads}.[/]", highlight=False)
     what = "Bundle" if found.kept else "A copy of the original"
     console.print(f"\n{what}: [bold]{escape(str(out))}[/]", highlight=False)
+
+
+def _scored(score: float, metric: str) -> str:
+    if metric == "accuracy":
+        return f"{100 * score:.1f} %"
+    return f"{score:.1f}" if metric in ("chrf", "bleu") else f"{score:.3f}"
 
 
 def _likely(outlook: Outlook) -> str:

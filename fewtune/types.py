@@ -516,17 +516,19 @@ class Evidence:
 
     Attributes:
         by: what it stands on: "labels", a bound on the drop of accuracy; "answers", a bound on the share of inputs
-            that are answered otherwise; "probabilities", a cap on how far those move.
+            that are answered otherwise; "probabilities", a cap on how far those move; "metric", a bound on the drop of
+            a metric of answers that are not classes.
         inputs: how many independent ones were answered by both.
         changed: share of them that are answered otherwise.
-        shift: in 95 of 100 inputs, no probability moves further than this.
-        drop: accuracy of the original minus that of the smaller one; None where there are no labels.
+        shift: in 95 of 100 inputs, no probability moves further than this; 0 where answers have none.
+        drop: the metric of the original minus that of the smaller one, as a share of its full scale; None where there
+            are no labels.
         bound: what the drop stays below with 95 % confidence; None where nothing can be bounded.
         held: whether that is allowed.
         proven: whether it holds for new inputs too.
     """
 
-    by: Literal["labels", "answers", "probabilities"]
+    by: Literal["labels", "answers", "probabilities", "metric"]
     inputs: int
     changed: float
     shift: float
@@ -543,7 +545,7 @@ class Trade:
     Attributes:
         name: how it was made, e.g. "vocabulary + int8"; "original".
         footprint: what it takes.
-        score: its accuracy on what both were measured on; None where that has no labels.
+        score: the metric on what both were measured on; None where that has no labels.
         evidence: how much worse it can be; None for the original.
         failed: which promises it broke, of "score", "size", "speed", "alone" (answers depend on their neighbours).
         notes: what was decided while it was made, in words.
@@ -563,11 +565,12 @@ class Compression:
 
     Attributes:
         name: the trade that was taken; empty: the original was kept.
-        max_drop: the accuracy that was allowed to be lost.
+        max_drop: the share of the metric's full scale that was allowed to be lost.
         measured_on: what both models answered, in words.
         threads: of one computation.
         trades: the original, and every smaller model that was tried.
         words: the result as a sentence.
+        metric: what the trades' scores are of.
     """
 
     name: str
@@ -576,6 +579,7 @@ class Compression:
     threads: int
     trades: tuple[Trade, ...]
     words: str
+    metric: str = "accuracy"
 
     @property
     def kept(self) -> bool:
@@ -679,6 +683,7 @@ class FitResult:
     learning_curve: LearningCurve | None = None
     suspects: tuple[Suspect, ...] = ()
     unlabelled: UnlabelledGain | None = None
+    compression: Compression | None = None
 
 
 @dataclass(frozen=True, slots=True)

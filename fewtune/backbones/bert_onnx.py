@@ -57,7 +57,8 @@ class BertWeights:
     Attributes:
         config: the keys of Transformers' `BertConfig` that matter: hidden_size, num_hidden_layers,
             num_attention_heads, intermediate_size, layer_norm_eps, max_position_embeddings, vocab_size, ...
-        tensors: parameter name of Transformers' `BertModel` to weight; matrices are (out, in).
+        tensors: parameter name of Transformers' `BertModel` to weight; matrices are (out, in). A layer may have fewer
+            heads and neurons than the config says: their shapes tell how many.
     """
 
     config: Mapping[str, Any]
@@ -222,9 +223,9 @@ def _layer(graph: _Graph, weights: BertWeights, layer: int, hidden: str, bias: s
 
 
 def _attention(graph: _Graph, weights: BertWeights, name: str, hidden: str, bias: str) -> str:
-    heads = int(weights.config["num_attention_heads"])
-    head_width = int(weights.config["hidden_size"]) // heads
-    split = graph.constant("split_heads", [0, 0, heads, head_width])
+    head_width = int(weights.config["hidden_size"]) // int(weights.config["num_attention_heads"])
+    heads = weights.tensors[f"{name}.self.query.weight"].shape[0] // head_width
+    split = graph.constant(f"split_into_{heads}_heads", [0, 0, heads, head_width])
 
     def heads_of(part: str, order: Sequence[int]) -> str:
         projected = _linear(graph, weights, f"{name}.self.{part}", hidden)

@@ -39,6 +39,13 @@ _HEAD = ("classifier.weight", "classifier.bias")
 _MARK = "fewtune_version"
 # The graph's other initializers are shapes, axes and scalars.
 _PARAMETER = re.compile(r"^(embeddings|encoder)\.")
+# What has a row (0) or a column (1) for each head's values or each neuron; the first that fits a name counts.
+_PRUNED = {
+    ".attention.self.": 0,
+    ".attention.output.dense.": 1,
+    ".intermediate.dense.": 0,
+    ".output.dense.": 1,
+}
 
 
 def export_bundle(bundle: Path, out: Path, *, form: str, with_data: bool = False, overwrite: bool = False) -> list[str]:
@@ -135,8 +142,9 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
             where="--format hf",
             how=_ONNX_INSTEAD,
         )
-    tensors = _read_initializers(bundle / manifest.graph("classifier").file)
+    tensors = read_parameters((bundle / manifest.graph("classifier").file).read_bytes())
     encoder = {name: value for name, value in tensors.items() if _PARAMETER.match(name)}
+    encoder = _with_all_heads(encoder, manifest.backbone["config"])
     weight, bias = (tensors[name] for name in _HEAD)
     backbone = manifest.backbone
     width = weight.shape[0]
@@ -201,12 +209,29 @@ def _tokenizer_config(path: Path, backbone: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def _read_initializers(path: Path) -> dict[str, np.ndarray]:
-    """The graph's parameters in float32, those in 4-bit blocks or 8-bit steps unpacked."""
+def _with_all_heads(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    """Heads and neurons that were pruned put back as zeros, which compute the same: a BertModel has no other place."""
+    width, inner = int(config["hidden_size"]), int(config["intermediate_size"])
+
+    def filled(name: str, value: np.ndarray) -> np.ndarray:
+        part = next((part for part in _PRUNED if part in name), "")
+        if not part:
+            return value
+        full, axis = (inner if "attention" not in part else width), _PRUNED[part]
+        if name.endswith(".bias") and axis == 1:
+            return value
+        missing = full - value.shape[axis]
+        return np.pad(value, [(0, missing if place == axis else 0) for place in range(value.ndim)])
+
+    return {name: filled(name, value) for name, value in tensors.items()}
+
+
+def read_parameters(graph: bytes) -> dict[str, np.ndarray]:
+    """A graph's parameters in float32, those in 4-bit blocks or 8-bit steps unpacked."""
     import onnx
     from onnx import numpy_helper
 
-    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load(str(path)).graph.initializer}
+    stored = {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(graph).graph.initializer}
     tensors = {}
     for name, value in stored.items():
         base, _, kind = name.rpartition(".")

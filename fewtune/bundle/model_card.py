@@ -325,16 +325,19 @@ def _smaller(manifest: Manifest) -> list[str]:
     found = manifest.compression
     if found is None:
         return []
-    rows = ["| model | MB | ms an answer (p95) | answers a second | accuracy | |", "|---|---|---|---|---|---|"]
+    metric = _METRIC_NAMES.get(found.metric, found.metric)
+    rows = [f"| model | MB | ms an answer (p95) | answers a second | {metric} | |", "|---|---|---|---|---|---|"]
+    form = _percent if found.metric in _SHARES else _plain
     for trade in found.trades:
-        size, score = trade.footprint, "" if trade.score is None else _percent(trade.score)
+        size, score = trade.footprint, "" if trade.score is None else form(trade.score)
         times = f"{size.p50_ms:.1f} ({size.p95_ms:.1f})"
-        taken = "taken" if trade.name == found.name else ""
+        taken = "taken" if trade.name == (found.name or found.trades[0].name) else ""
         rows.append(
             f"| {escape(trade.name)} | {size.size_mb:.1f} | {times} | {size.per_second:.0f} | {score} | {taken} |"
         )
     measured = f"Measured in one run, {escape(found.measured_on)}, with {_threads(found.threads)}."
-    how = f"It was made smaller ({escape(found.name)}). {escape(found.words)} {measured}"
+    made = f"It was made smaller ({escape(found.name)}). " if found.kept else ""
+    how = f"{made}{escape(found.words)} {measured}"
     return ["## What being smaller costs", how, "\n".join(rows)]
 
 

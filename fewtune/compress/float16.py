@@ -24,7 +24,7 @@ class Float16Storage(Compressor):
 
     name = "float16"
     option = "to"
-    tasks = ("image-classification",)
+    tasks = ("image-classification", "object-detection", "segmentation", "translation")
     help = "weights kept in 16 bits: half the file at the same speed"
     by_itself = True
 

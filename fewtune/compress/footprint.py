@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,37 @@ import numpy as np
 from fewtune.bundle.manifest import Manifest
 from fewtune.errors import InternalError
 from fewtune.progress import Step
-from fewtune.runtime.classification import ClassifierRuntime
+from fewtune.runtime import Runtime, respond
 from fewtune.types import Footprint
 
-# Inputs that are timed one by one, and how often.
-TIMED_INPUTS = 48
-_ROUNDS = 3
-_STARTS = 2
 _LONGEST_SECONDS = 60.0
 
 
+@dataclass(frozen=True, slots=True)
+class Care:
+    """How much is measured.
+
+    Attributes:
+        inputs: that are timed one by one, and all together.
+        rounds: how often.
+        starts: fresh processes of each bundle.
+    """
+
+    inputs: int
+    rounds: int
+    starts: int
+
+
+THOROUGH = Care(inputs=48, rounds=3, starts=2)
+QUICK = Care(inputs=16, rounds=3, starts=1)
+
+
 def footprints(
-    bundles: Sequence[tuple[Path, Manifest, ClassifierRuntime]], inputs: Sequence[Any], threads: int, step: Step
+    bundles: Sequence[tuple[Path, Manifest, Runtime]],
+    inputs: Sequence[Any],
+    threads: int,
+    step: Step,
+    care: Care = THOROUGH,
 ) -> list[Footprint]:
     """The footprint of each bundle.
 
@@ -36,14 +56,15 @@ def footprints(
         inputs: what they are timed on; some, spread over all of them, are taken.
         threads: of one computation.
         step: is told of each of the three parts.
+        care: how much is measured.
     """
-    some = list(inputs)[:: max(1, len(inputs) // TIMED_INPUTS)][:TIMED_INPUTS]
+    some = list(inputs)[:: max(1, len(inputs) // care.inputs)][: care.inputs]
     runtimes = [runtime for _, _, runtime in bundles]
-    alone = _one_by_one(runtimes, some)
+    alone = _one_by_one(runtimes, some, care.rounds)
     step.advance()
-    together = _together(runtimes, some)
+    together = _together(runtimes, some, care.rounds)
     step.advance()
-    starts = _starts([folder for folder, _, _ in bundles], some[0], threads)
+    starts = _starts([folder for folder, _, _ in bundles], some[0], threads, care.starts)
     step.advance()
     return [
         Footprint(
@@ -64,15 +85,15 @@ def size_bytes(manifest: Manifest) -> int:
     return sum(entry.bytes for name, entry in manifest.files.items() if name in needed)
 
 
-def _one_by_one(runtimes: Sequence[ClassifierRuntime], inputs: Sequence[Any]) -> list[list[float]]:
+def _one_by_one(runtimes: Sequence[Runtime], inputs: Sequence[Any], rounds: int) -> list[list[float]]:
     """Seconds of every answer of each; the best of a few, since what disturbs a run only ever adds to it."""
     found: list[list[float]] = [[] for _ in runtimes]
     for runtime in runtimes:
-        runtime.log_probs(inputs[:2])
+        respond(runtime, inputs[:2])
     started = time.monotonic()
     for position, value in enumerate(inputs):
         best = [float("inf")] * len(runtimes)
-        for turn in range(_ROUNDS):
+        for turn in range(rounds):
             for number in _order(len(runtimes), position + turn):
                 best[number] = min(best[number], _seconds(runtimes[number], [value]))
         for number, seconds in enumerate(best):
@@ -82,9 +103,9 @@ def _one_by_one(runtimes: Sequence[ClassifierRuntime], inputs: Sequence[Any]) ->
     return found
 
 
-def _together(runtimes: Sequence[ClassifierRuntime], inputs: Sequence[Any]) -> list[list[float]]:
+def _together(runtimes: Sequence[Runtime], inputs: Sequence[Any], rounds: int) -> list[list[float]]:
     found: list[list[float]] = [[] for _ in runtimes]
-    for turn in range(_ROUNDS):
+    for turn in range(rounds):
         for number in _order(len(runtimes), turn):
             found[number].append(_seconds(runtimes[number], inputs))
     return found
@@ -95,16 +116,16 @@ def _order(count: int, turn: int) -> list[int]:
     return list(range(count)) if turn % 2 == 0 else list(range(count))[::-1]
 
 
-def _seconds(runtime: ClassifierRuntime, inputs: Sequence[Any]) -> float:
+def _seconds(runtime: Runtime, inputs: Sequence[Any]) -> float:
     started = time.perf_counter()
-    runtime.log_probs(inputs)
+    respond(runtime, inputs)
     return time.perf_counter() - started
 
 
-def _starts(folders: Sequence[Path], value: Any, threads: int) -> list[list[dict[str, float]]]:
+def _starts(folders: Sequence[Path], value: Any, threads: int, starts: int) -> list[list[dict[str, float]]]:
     """Fresh processes that open a bundle and answer once."""
     found: list[list[dict[str, float]]] = [[] for _ in folders]
-    for turn in range(_STARTS):
+    for turn in range(starts):
         for number in _order(len(folders), turn):
             found[number].append(_start(folders[number], value, threads))
     return found

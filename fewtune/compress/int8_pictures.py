@@ -9,7 +9,7 @@ the most sensitive: it has all 8 bits. Layers that still hurt are found by quant
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewtune.compress.rounding import lost_on_average, round_weight
+from fewtune.data.picture import open_picture
 from fewtune.errors import DataError
-from fewtune.interfaces import Compressor, Content, ImpossibleError, RunContext
+from fewtune.interfaces import Content, ImpossibleError, RunContext
+from fewtune.runtime.letterbox import letterbox_from_json
 from fewtune.runtime.preprocess import preprocess_from_json
-from fewtune.types import Example, FloatArray
+from fewtune.runtime.scaled import scaled_from_json
+from fewtune.types import Example, FloatArray, Graph
 
 if TYPE_CHECKING:
     import onnx
@@ -35,72 +38,75 @@ _PLACES = 48
 _STEPS = 64
 # Largest mean change of a probability on the pictures that it is calibrated with, before layers are left in float.
 _MOST_SHIFT = 0.01
+# Of the many places that a detector looks at, those count that it takes for something.
+_FOUND = 0.05
 _LEFT_IN_FLOAT = (0, 2, 4, 8)
 
 
-class PictureInt8(Compressor):
-    """Static quantisation, calibrated on the training pictures."""
+def pictures_in_integers(content: Content, examples: Sequence[Example], run: RunContext) -> Content:
+    """Quantise every graph of a bundle that reads pictures.
 
-    name = "int8"
-    option = "to"
-    tasks = ("image-classification",)
-    help = "weights and activations in 8-bit integers; layers that it hurts stay in float"
-    by_itself = True
-
-    def obstacle(self, content: Content) -> str:
-        """Why not: nothing in it that has many weights, or integers already."""
-        if any(b"QuantizeLinear" in graph for graph in content.graphs.values()):
-            return "it is in integers already"
-        return ""
-
-    def compress(
-        self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
-    ) -> Content:
-        """Quantise every graph.
-
-        Raises:
-            ImpossibleError: there are no pictures to calibrate on, or no layers with many weights.
-        """
-        graphs, notes = dict(content.graphs), list(content.notes)
-        for contract in content.contracts:
-            preprocess = preprocess_from_json(content.assets[contract.preprocess], where=contract.preprocess)
-            pixels = preprocess.pixels(_squares(preprocess, examples, run))
+    Raises:
+        ImpossibleError: there are no pictures to calibrate on, no layers with many weights, or ONNX Runtime cannot
+            quantise the network.
+    """
+    graphs, notes = dict(content.graphs), list(content.notes)
+    for contract in content.contracts:
+        pixels = _calibration(_reader(content, contract), examples, run)
+        try:
             network = _Network(graphs[contract.file], pixels, run.threads)
             graphs[contract.file], floats = network.quantised(run)
-            if floats:
-                notes.append(f"{len(floats)} layers of {contract.file} stay in float: {', '.join(floats)}")
-        return replace(content, graphs=graphs, notes=tuple(notes))
+        except ImpossibleError:
+            raise
+        except Exception as error:  # the quantiser and the runtime raise many kinds
+            raise ImpossibleError(f"ONNX Runtime cannot quantise it ({type(error).__name__}: {error})") from error
+        if floats:
+            notes.append(f"{len(floats)} layers of {contract.file} stay in float: {', '.join(floats)}")
+    return replace(content, graphs=graphs, notes=tuple(notes))
 
 
-def _squares(preprocess: Any, examples: Sequence[Example], run: RunContext) -> np.ndarray:
-    """Pictures to calibrate on, drawn from all."""
+def _reader(content: Content, contract: Graph) -> Callable[[Any], FloatArray]:
+    """What makes (1, 3, height, width) pixels of a picture for a graph."""
+    stored, where = content.assets[contract.preprocess], contract.preprocess
+    if content.task == "object-detection":
+        letterbox = letterbox_from_json(stored, where=where)
+        return lambda picture: letterbox.pixels([letterbox.canvas(picture)[0]])
+    if content.task == "segmentation":
+        scaled = scaled_from_json(stored, where=where)
+        return lambda picture: scaled.pixels(scaled.scale(open_picture(picture)))
+    preprocess = preprocess_from_json(stored, where=where)
+    return lambda picture: preprocess.pixels([preprocess.square(picture)])
+
+
+def _calibration(read: Callable[[Any], FloatArray], examples: Sequence[Example], run: RunContext) -> list[FloatArray]:
+    """Pictures to calibrate on, drawn from all: (1, 3, height, width) each."""
     order = run.generator("calibration").permutation(len(examples))
-    squares: list[np.ndarray] = []
+    pixels: list[FloatArray] = []
     with run.progress.step("Read pictures to calibrate on", total=min(_MOST_PICTURES, len(examples))) as step:
         for i in order:
             try:
-                squares.append(preprocess.square(examples[i].input))
+                pixels.append(read(examples[i].input))
             except DataError:
                 continue
             step.advance()
-            if len(squares) == _MOST_PICTURES:
+            if len(pixels) == _MOST_PICTURES:
                 break
-    if not squares:
+    if not pixels:
         raise ImpossibleError("there are no pictures to calibrate on; give some with --data")
-    return np.stack(squares)
+    return pixels
 
 
 class _Network:
     """One graph, what runs through it, and its quantised form."""
 
-    def __init__(self, graph: bytes, pixels: FloatArray, threads: int) -> None:
+    def __init__(self, graph: bytes, pixels: Sequence[FloatArray], threads: int) -> None:
         self._pixels, self._threads = pixels, threads
         self._model = _folded(graph)
         self._values = {tensor.name: tensor for tensor in self._model.graph.initializer}
         self._layers = [node for node in self._model.graph.node if self._is_large(node)]
         if not self._layers:
             raise ImpossibleError("it has no layers with many weights")
-        self._wanted = self._probs(self._model.SerializeToString())
+        self._wanted = self._answers(self._model.SerializeToString())
 
     def quantised(self, run: RunContext) -> tuple[bytes, list[str]]:
         """The graph in integers, and the layers that stayed in float: as few as keep the probabilities."""
@@ -113,7 +119,7 @@ class _Network:
                 order = self._most_hurt(ranges, run)
             left = order[:count]
             graph = self._quantise(ranges, [node.name for node in self._layers if node.name not in left])
-            shift = float(np.abs(self._probs(graph) - self._wanted).mean())
+            shift = self._shift(graph)
             if best is None or shift < best[0]:
                 best = (shift, graph, left)
             if shift <= _MOST_SHIFT:
@@ -141,10 +147,10 @@ class _Network:
         samples: dict[str, list[FloatArray]] = {name: [] for name in sampled}
         with run.progress.step("Calibrate", total=len(self._pixels)) as step:
             for picture in self._pixels:
-                given = {"pixels": picture[None]}
+                given = {"pixels": picture}
                 for name, value in zip(outputs, session.run(outputs, given), strict=True):
                     self._note(name, np.asarray(value), ranges, samples, generator)
-                self._note("pixels", picture[None], ranges, samples, generator)
+                self._note("pixels", picture, ranges, samples, generator)
                 step.advance()
         return ranges, {name: np.concatenate(rows) for name, rows in samples.items() if rows}
 
@@ -185,8 +191,7 @@ class _Network:
         shifts: dict[str, float] = {}
         with run.progress.step("Find the layers that integers hurt", total=len(self._layers)) as step:
             for node in self._layers:
-                alone = self._probs(self._quantise(ranges, [node.name]))
-                shifts[node.name] = float(np.abs(alone - self._wanted).mean())
+                shifts[node.name] = self._shift(self._quantise(ranges, [node.name]))
                 step.advance()
         return sorted(shifts, key=lambda name: -shifts[name])
 
@@ -233,11 +238,33 @@ class _Network:
                 made |= set(by_name[name].output)
         return found
 
-    def _probs(self, graph: bytes) -> FloatArray:
+    def _shift(self, graph: bytes) -> float:
+        """How much a graph's answers differ from the float one's: the mean change of what is between 0 and 1."""
+        pairs = zip(self._wanted, self._answers(graph), strict=True)
+        return float(np.mean([np.abs(first - second)[_counts(first)].mean() for first, second in pairs]))
+
+    def _answers(self, graph: bytes) -> list[FloatArray]:
+        """For each picture: probabilities of its classes, of its pixels' classes, or scores and boxes of its places."""
         session = _session(graph, self._threads)
-        logits = np.concatenate([session.run(["logits"], {"pixels": picture[None]})[0] for picture in self._pixels])
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return powers / powers.sum(axis=1, keepdims=True)
+        names = [node.name for node in session.get_outputs() if node.name in ("logits", "scores", "boxes")]
+        found = []
+        for picture in self._pixels:
+            given = dict(zip(names, map(np.asarray, session.run(names, {"pixels": picture})), strict=True))
+            if "logits" in given:
+                powers = np.exp(given["logits"] - given["logits"].max(axis=1, keepdims=True))
+                found.append(powers / powers.sum(axis=1, keepdims=True))
+            else:
+                sides = np.tile(picture.shape[:1:-1], 2)
+                found.append(np.concatenate([given["scores"], given["boxes"] / sides], axis=2)[0])
+        return found
+
+
+def _counts(answers: FloatArray) -> Any:
+    """Which of the answers count: all, but for the places (places, classes + 4) where a detector finds nothing."""
+    if answers.ndim != 2 or len(answers) == 1:
+        return slice(None)
+    scores = answers[:, :-4].max(axis=1)
+    return scores >= min(_FOUND, float(scores.max()))
 
 
 def _folded(graph: bytes) -> onnx.ModelProto:

@@ -12,7 +12,7 @@ import numpy as np
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.errors import DataError
-from fewtune.interfaces import ClassifierTask, RunContext
+from fewtune.interfaces import ClassifierTask, RunContext, Task
 from fewtune.recipe import Recipe
 from fewtune.types import Dataset, Example, IntArray
 
@@ -26,19 +26,24 @@ class Material:
 
     Attributes:
         learnt: what may be counted in, calibrated on, tuned on.
-        measured: what both models answer.
-        groups: (n,) group indices of `measured`.
-        targets: (n,) class indices of `measured`; None where it has no labels.
-        trained_on: whether the original learnt from `measured`.
-        words: what `measured` is.
+        dataset: what both models answer.
+        groups: (n,) group indices of it.
+        targets: (n,) class indices of it; None where it has no labels, or they are not classes.
+        trained_on: whether the original learnt from it.
+        words: what it is.
     """
 
     learnt: tuple[Example, ...]
-    measured: tuple[Example, ...]
+    dataset: Dataset
     groups: IntArray
     targets: IntArray | None
     trained_on: bool
     words: str
+
+    @property
+    def measured(self) -> tuple[Example, ...]:
+        """The examples that both models answer."""
+        return self.dataset.examples
 
     @property
     def inputs(self) -> list[Any]:
@@ -46,9 +51,7 @@ class Material:
         return [example.input for example in self.measured]
 
 
-def gather(
-    bundle: Path, manifest: Manifest, task: ClassifierTask, data: Any, recipe: Recipe, run: RunContext
-) -> Material:
+def gather(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Recipe, run: RunContext) -> Material:
     """Find the examples: those that are given, else what the bundle keeps in private/.
 
     Args:
@@ -66,6 +69,12 @@ def gather(
     if data is not None:
         given = _read(task, data, recipe)
         return _on_given(given, f"on {len(given)} examples ({given.source})", training, manifest, task, run)
+    if not isinstance(task, ClassifierTask):
+        raise DataError(
+            "There is nothing to measure on: the bundle does not keep what its answers should be.",
+            where=str(bundle),
+            how="Give labelled examples with --data, such as the test data, or else the training data.",
+        )
     test = _kept(bundle / _TEST, task)
     if test:
         dataset = _dataset(test, manifest, "the test data")
@@ -76,11 +85,11 @@ def gather(
             where=str(bundle),
             how="Give examples with --data, labelled if you can: the more, the more can be said.",
         )
-    return _on_training(_dataset(training, manifest, "the training data"), task, run)
+    return of_training(_dataset(training, manifest, "the training data"), task, run)
 
 
 def _on_given(
-    given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: ClassifierTask, run: RunContext
+    given: Dataset, words: str, training: tuple[Example, ...], manifest: Manifest, task: Task, run: RunContext
 ) -> Material:
     # Told by what they are, not by how they were named: another path to a picture is the same picture.
     groups = task.groups(replace(given, examples=(*training, *given.examples)))
@@ -90,6 +99,8 @@ def _on_given(
     dropped = len(given) - len(fresh)
     if dropped:
         words += f", without {dropped} that the model learnt from"
+    if len(fresh) < _FEWEST <= dropped and not isinstance(task, ClassifierTask):
+        return of_training(given, task, run)
     measured, learnt = replace(given, examples=fresh), training
     if len(training) < _FEWEST:
         learnt, measured = _halves(measured, task, run)
@@ -101,19 +112,33 @@ def _on_given(
             where="--data",
             how="Give some that the model did not learn from; a few hundred, labelled, say most.",
         )
-    labelled = all(example.target is not None for example in measured)
+    labelled = isinstance(task, ClassifierTask) and all(example.target is not None for example in measured)
     targets = task.targets(measured, manifest.labels) if labelled else None
-    return Material(learnt, measured.examples, task.groups(measured), targets, False, words)
+    return Material(learnt, measured, task.groups(measured), targets, False, words)
 
 
-def _on_training(training: Dataset, task: ClassifierTask, run: RunContext) -> Material:
-    """The model has seen all of it: half is learnt from once more, and the other half tells which answers change."""
+def of_training(training: Dataset, task: Task, run: RunContext, *, most: int | None = None) -> Material:
+    """The model has seen all of it: half is learnt from once more, and the other half tells which answers change.
+
+    Args:
+        training: what the original learnt from.
+        task: says what is nearly the same.
+        run: its generator decides which half is which.
+        most: examples that are measured at most.
+
+    Raises:
+        DataError: there are too few examples for both.
+    """
     learnt, measured = _halves(training, task, run)
+    if most is not None:
+        measured = replace(measured, examples=measured.examples[:: -(-len(measured) // most) or 1])
+    if not learnt or not len(measured):
+        raise DataError("There are too few examples to measure on.", where=training.source)
     words = f"on {len(measured)} training examples: whether answers stay the same, not how good they are"
-    return Material(learnt, measured.examples, task.groups(measured), None, True, words)
+    return Material(learnt, measured, task.groups(measured), None, True, words)
 
 
-def _halves(dataset: Dataset, task: ClassifierTask, run: RunContext) -> tuple[tuple[Example, ...], Dataset]:
+def _halves(dataset: Dataset, task: Task, run: RunContext) -> tuple[tuple[Example, ...], Dataset]:
     """Half to learn from and half to measure; what is nearly the same stays together."""
     groups = task.groups(dataset)
     shuffled = run.generator("compress", "halves").permutation(int(groups.max(initial=0)) + 1)
@@ -123,12 +148,12 @@ def _halves(dataset: Dataset, task: ClassifierTask, run: RunContext) -> tuple[tu
     return learnt, replace(dataset, examples=kept)
 
 
-def _read(task: ClassifierTask, data: Any, recipe: Recipe) -> Dataset:
+def _read(task: Task, data: Any, recipe: Recipe) -> Dataset:
     """Labelled examples; without a label column, inputs alone."""
     try:
         return task.read(data, recipe, "evaluate")
     except DataError as error:
-        if recipe.label:
+        if recipe.label or not isinstance(task, ClassifierTask):
             raise
         try:
             inputs = task.inputs(data, recipe)
@@ -138,12 +163,13 @@ def _read(task: ClassifierTask, data: Any, recipe: Recipe) -> Dataset:
         return Dataset(task.name, examples, (), inputs.table.source, inputs.table.sha256, inputs.notes)
 
 
-def _kept(path: Path, task: ClassifierTask) -> tuple[Example, ...]:
-    """The examples of a private file; of pictures those that are still where they were."""
+def _kept(path: Path, task: Task) -> tuple[Example, ...]:
+    """The examples of a private file; of pictures those that are still where they were. Only classes are kept."""
     if not path.is_file():
         return ()
     lines = [json.loads(line) for line in path.read_text("utf-8", "surrogatepass").split("\n") if line.strip()]
-    examples = [Example(line["text"], line.get("label"), line.get("place", "")) for line in lines if "text" in line]
+    given = [(line.get("text", line.get("input")), line) for line in lines]
+    examples = [Example(value, line.get("label"), line.get("place", "")) for value, line in given if value is not None]
     if task.reads == "pictures":
         examples = [example for example in examples if Path(example.input).is_file()]
     return tuple(examples)

@@ -1,36 +1,46 @@
-"""The path of `fewtune compress`: choose ways, make, measure both in one run, judge, deliver the better one."""
+"""The path of `fewtune compress`: choose ways, make, measure both in one run, judge, deliver the better one.
+
+`fit --compress` takes the same path with what it has just tuned, measured on its training data.
+"""
 
 from __future__ import annotations
 
+import json
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from pydantic import TypeAdapter
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import check_free, output_errors, publish, write_contents
-from fewtune.compress.footprint import footprints, size_bytes
-from fewtune.compress.material import Material, gather
-from fewtune.compress.promise import judge
+from fewtune.compress.footprint import QUICK, THOROUGH, Care, footprints, size_bytes
+from fewtune.compress.material import Material, gather, of_training
 from fewtune.compress.wording import describe
-from fewtune.errors import BundleError, OutputError, RecipeError, nearest
-from fewtune.interfaces import ClassifierTask, Compressor, Content, ImpossibleError, RunContext
+from fewtune.compress.yardstick import yardstick
+from fewtune.errors import BundleError, DataError, OutputError, RecipeError, nearest
+from fewtune.interfaces import Compressor, Content, ImpossibleError, RunContext, Task
 from fewtune.journal import Journal
 from fewtune.recipe import Recipe
-from fewtune.runtime import open_classifier
-from fewtune.runtime.classification import ClassifierRuntime
-from fewtune.types import Compression, FloatArray, Footprint, Trade
+from fewtune.runtime import Runtime, open_bundle, respond
+from fewtune.types import Compression, Dataset, Footprint, Trade
 
 ORIGINAL = "original"
 # Times of two runs of the same thing differ by this much on a machine that does other work as well.
 SAME_SPEED = 1.05
-# An answer alone and the same in a batch: no probability may differ by more.
-MOST_APART = 0.01
-_TRIED_ALONE = 32
+AUTO, NONE = "auto", "none"
+# What `fit --compress auto` tries: it reads and answers what the original does.
+_TRIED_BY_FIT = "int8"
+# Training examples that a fit measures on at most; without a change among 300 the bound is one point.
+_MEASURED_BY_FIT = 320
+# What a fit foresees beside the answers: opening, calibrating, fresh processes.
+_FIXED_SECONDS = 8.0
+_FURTHER_ANSWERS = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,15 +83,30 @@ class _Opened:
 
     folder: Path
     manifest: Manifest
-    runtime: ClassifierRuntime
-    answers: FloatArray
+    runtime: Runtime
+    answers: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a fit's compression came to.
+
+    Attributes:
+        content: of the smaller bundle; None where the original stays.
+        compression: what was tried; None where nothing was.
+        why: why nothing was tried; empty where something was, or where there is nothing to try.
+    """
+
+    content: Content | None = None
+    compression: Compression | None = None
+    why: str = ""
 
 
 def compress_bundle(
     bundle: Path,
     out: Path,
     wishes: Wishes,
-    task: ClassifierTask,
+    task: Task,
     compressors: Mapping[str, Compressor],
     run: RunContext,
     *,
@@ -124,7 +149,7 @@ def compress_bundle(
         shutil.rmtree(run.work, ignore_errors=True)
         run.work.mkdir(parents=True)
         try:
-            session = _Session(bundle, manifest, content, material, wishes, run)
+            session = _Session(bundle, manifest, content, material, wishes, task, run)
             found = session.compression(plans)
             session.deliver(found, out, overwrite=overwrite, private=private)
         finally:
@@ -132,18 +157,125 @@ def compress_bundle(
     return found
 
 
+def compress_fitted(
+    bundle: Path, asked: str, training: Dataset, task: Task, compressors: Mapping[str, Compressor], run: RunContext
+) -> Outcome:
+    """Make what a fit has just written smaller, where that keeps the promise.
+
+    What is measured is whether answers to half of the training data stay the same: test data choose nothing.
+
+    Args:
+        bundle: what was written.
+        asked: "auto", "none" or names of compressors, as `check_asked` takes them.
+        training: what it learnt from.
+        task: of the bundle.
+        compressors: name to what can be done.
+        run: the fit's; its journal keeps what the clock decided.
+    """
+    manifest = read_manifest(bundle)
+    content = _content(bundle, manifest)
+    plan = _plan_of_fit(content, asked, compressors)
+    if not plan:
+        return Outcome()
+    obstacle = next((text for way in plan if (text := way.compressor.obstacle(content))), "")
+    if obstacle:
+        return Outcome(why="" if asked == AUTO else obstacle)
+    try:
+        material = of_training(training, task, run, most=_MEASURED_BY_FIT)
+    except DataError as error:
+        return Outcome(why=error.what)
+    place = replace(run, work=run.work / "compress")
+    session = _Session(bundle, manifest, content, material, Wishes(), task, place, QUICK)
+    decided = run.journal.once("compression", lambda: _decide(session, plan, hurried=asked == AUTO))
+    if "why" in decided:
+        return Outcome(why=decided["why"])
+    found = TypeAdapter(Compression).validate_json(json.dumps(decided), strict=True)
+    return Outcome(session.content(plan) if found.kept else None, found)
+
+
+def check_asked(asked: str, task: Task, compressors: Mapping[str, Compressor]) -> None:
+    """Raise RecipeError where `fit --compress` names what is not known for the task."""
+    serving = {name: some for name, some in compressors.items() if task.name in some.tasks}
+    for text in _names(asked):
+        _way(text, "", serving)
+
+
+def _plan_of_fit(content: Content, asked: str, compressors: Mapping[str, Compressor]) -> Plan:
+    serving = {name: some for name, some in compressors.items() if content.task in some.tasks}
+    if asked == AUTO:
+        return (_Way(serving[_TRIED_BY_FIT], None),) if _TRIED_BY_FIT in serving else ()
+    return tuple(_way(text, "", serving) for text in _names(asked))
+
+
+def _names(asked: str) -> list[str]:
+    return [] if asked in (AUTO, NONE) else [text.strip() for text in asked.split(",") if text.strip()]
+
+
+def _decide(session: _Session, plan: Plan, *, hurried: bool) -> dict[str, Any]:
+    """What became of the plan, or why it was not tried."""
+    seconds, left = session.foreseen_seconds(), session.seconds_left
+    if hurried and seconds > left:
+        return {"why": f"it would take about {seconds:.0f} s, and {max(0.0, left):.0f} s are left of the budget"}
+    try:
+        return asdict(session.compression([plan]))
+    except RecipeError as error:
+        return {"why": error.what}
+
+
 class _Session:
     """One original and what is made of it."""
 
     def __init__(
-        self, bundle: Path, manifest: Manifest, content: Content, material: Material, wishes: Wishes, run: RunContext
+        self,
+        bundle: Path,
+        manifest: Manifest,
+        content: Content,
+        material: Material,
+        wishes: Wishes,
+        task: Task,
+        run: RunContext,
+        care: Care = THOROUGH,
     ) -> None:
+        self._bundle, self._manifest = bundle, manifest
         self._content, self._material, self._wishes, self._run = content, material, wishes, run
+        self._yardstick = yardstick(task, material, manifest.labels)
+        self._care = care
         self._made: dict[str, tuple[Path, Manifest]] = {}
-        with run.progress.step("Answer as the original does", total=len(material.measured)) as step:
-            _, runtime = open_classifier(bundle, threads=run.threads)
-            answers = runtime.log_probs(runtime.checked(material.inputs), step=step)
-        self._original = _Opened(bundle, manifest, runtime, answers)
+        self._contents_of: dict[str, Content] = {}
+
+    @cached_property
+    def _runtime(self) -> Runtime:
+        return open_bundle(self._bundle, threads=self._run.threads)[1]
+
+    @cached_property
+    def _original(self) -> _Opened:
+        with self._run.progress.step("Answer as the original does", total=len(self._material.measured)) as step:
+            answers = respond(self._runtime, self._runtime.checked(self._material.inputs), step=step)
+        return _Opened(self._bundle, self._manifest, self._runtime, answers)
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the run's budget."""
+        return self._run.seconds_left
+
+    def foreseen_seconds(self) -> float:
+        """About what one plan takes, from the time of two answers."""
+        some = self._material.inputs[:2]
+        respond(self._runtime, some)
+        started = time.perf_counter()
+        respond(self._runtime, some)
+        one = (time.perf_counter() - started) / len(some)
+        return _FIXED_SECONDS + one * (2 * len(self._material.measured) + _FURTHER_ANSWERS)
+
+    def content(self, plan: Plan) -> Content:
+        """What a plan makes of the original; the same every time."""
+        name = _name(plan)
+        if name not in self._contents_of:
+            content = self._content
+            for way in plan:
+                content = way.compressor.compress(content, self._material.learnt, way.strength, self._run)
+            self._contents_of[name] = content
+        return self._contents_of[name]
 
     def compression(self, plans: Sequence[Plan]) -> Compression:
         """Plans carried out, measured and judged, until one keeps its promise and reaches what was asked for."""
@@ -151,7 +283,7 @@ class _Session:
         originals: list[Footprint] = []
         impossible: list[str] = []
         for plan in plans:
-            name = " + ".join(way.name for way in plan)
+            name = _name(plan)
             try:
                 trade, original = self._try(plan, name)
             except ImpossibleError as error:
@@ -166,7 +298,7 @@ class _Session:
             raise RecipeError(
                 f"Nothing could be made smaller: {'; '.join(impossible)}.", where=str(self._original.folder)
             )
-        score = self._score(self._original.answers)
+        score = self._yardstick.score(self._original.answers)
         # Measured beside each of the others; the last time is as good as any.
         first = Trade(ORIGINAL, originals[-1], score)
         taken = self._best(first, trades)
@@ -177,6 +309,7 @@ class _Session:
             threads=self._run.threads,
             trades=(first, *trades),
             words="",
+            metric=self._yardstick.metric,
         )
         return replace(found, words=describe(found, self._material.trained_on))
 
@@ -192,9 +325,7 @@ class _Session:
         publish(partial, out, overwrite=overwrite)
 
     def _try(self, plan: Plan, name: str) -> tuple[Trade, Footprint]:
-        content = self._content
-        for way in plan:
-            content = way.compressor.compress(content, self._material.learnt, way.strength, self._run)
+        content = self.content(plan)
         folder = self._run.work / f"candidate-{len(self._made)}"
         manifest = replace(
             self._original.manifest, graphs=content.contracts, backbone=content.backbone, files={}, private_files={}
@@ -208,38 +339,22 @@ class _Session:
                 self._material.inputs,
                 self._run.threads,
                 step,
+                self._care,
             )
-        evidence = judge(
-            self._original.answers,
-            opened.answers,
-            self._material.groups,
-            max_drop=self._wishes.max_drop,
-            targets=self._material.targets,
-            trained_on=self._material.trained_on,
-        )
+        evidence = self._yardstick.judge(self._original.answers, opened.answers, self._wishes.max_drop)
         promises = {
             "score": evidence.held,
             "size": size_bytes(manifest) < size_bytes(self._original.manifest),
             "speed": smaller.p50_ms <= SAME_SPEED * original.p50_ms,
-            "alone": self._alone(opened) <= MOST_APART,
+            "alone": self._yardstick.alone(opened.runtime, opened.answers),
         }
         failed = tuple(promise for promise, held in promises.items() if not held)
-        return Trade(name, smaller, self._score(opened.answers), evidence, failed, content.notes), original
+        return Trade(name, smaller, self._yardstick.score(opened.answers), evidence, failed, content.notes), original
 
     def _open(self, folder: Path, manifest: Manifest, name: str) -> _Opened:
-        _, runtime = open_classifier(folder, threads=self._run.threads)
+        _, runtime = open_bundle(folder, threads=self._run.threads)
         with self._run.progress.step(f"Answer by {name}", total=len(self._material.measured)) as step:
-            return _Opened(folder, manifest, runtime, runtime.log_probs(self._material.inputs, step=step))
-
-    def _alone(self, opened: _Opened) -> float:
-        """How far a probability moves when an input is answered by itself and not among the others."""
-        some = range(0, len(opened.answers), max(1, len(opened.answers) // _TRIED_ALONE))
-        alone = [opened.runtime.log_probs([self._material.inputs[i]])[0] for i in some]
-        return float(np.abs(np.exp(alone) - np.exp(opened.answers[some])).max())
-
-    def _score(self, answers: FloatArray) -> float | None:
-        targets = self._material.targets
-        return None if targets is None else float((answers.argmax(axis=1) == targets).mean())
+            return _Opened(folder, manifest, runtime, respond(runtime, self._material.inputs, step=step))
 
     def _best(self, original: Trade, trades: Sequence[Trade]) -> Trade | None:
         """The smallest that keeps its promise and reaches the target.
@@ -282,6 +397,10 @@ class _Session:
         return write_contents(folder, public, manifest, name=name, private=kept)
 
 
+def _name(plan: Plan) -> str:
+    return " + ".join(way.name for way in plan)
+
+
 def _check_wishes(wishes: Wishes) -> None:
     if not 0 <= wishes.max_drop < 1:
         raise RecipeError(
@@ -295,11 +414,13 @@ def _check_wishes(wishes: Wishes) -> None:
 
 
 def _check_fresh(bundle: Path, manifest: Manifest) -> None:
-    if manifest.compression is not None:
+    found = manifest.compression
+    if found is not None and found.kept:
         raise BundleError(
-            f"This bundle has been compressed already ({manifest.compression.name}).",
+            f"This bundle has been compressed already ({found.name}).",
             where=str(bundle),
-            how="Compress the bundle that fit wrote, with all that you want at once: what each step may lose adds up.",
+            how="Compress what `fit --compress none` wrote, with all that you want at once: what each step may lose "
+            "adds up.",
         )
 
 
@@ -346,7 +467,8 @@ def _plans(content: Content, wishes: Wishes, compressors: Mapping[str, Compresso
 
 def _way(text: str, option: str, serving: Mapping[str, Compressor]) -> _Way:
     name, _, strength = text.partition(":")
-    known = {some.name for some in serving.values() if some.option == option}
+    known = {some.name for some in serving.values() if not option or some.option == option}
+    option = option or "compress"
     if name not in known:
         how = nearest(name, known) if known else "Nothing of the kind is known for this task yet."
         raise RecipeError(f"There is no {name!r}.", where=f"--{option}", how=how)

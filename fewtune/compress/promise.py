@@ -4,17 +4,24 @@ With enough labelled examples it is a bound on the drop of accuracy, from the ex
 right. With fewer, or none, no test can bound a drop of one point: then it is a bound on the share of inputs that
 are answered otherwise, which no drop can exceed. With too few inputs for that as well, it is a cap on how far
 probabilities may move, and is called not proven.
+
+Where answers are no classes, it is a bound on the drop of the metric itself, by the paired bootstrap; where so few
+examples could not bound even a drop of nothing, half of the drop that is allowed is the cap, and it is not proven.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 
 from fewtune.evaluate.intervals import effective_size
-from fewtune.types import Evidence, FloatArray, IntArray
+from fewtune.evaluate.structured import paired_drop
+from fewtune.interfaces import StructuredTask
+from fewtune.types import Dataset, Evidence, FloatArray, IntArray
 
 LEVEL = 0.95
 # Without a single change among so many, the 95 % bound on the share of changes is 1 %: -log(0.05) / 0.01.
@@ -60,6 +67,45 @@ def judge(
         return Evidence("answers", round(count), changed, shift, drop, bound, held, held and not trained_on)
     held = shift <= MOST_SHIFT and changed * len(groups) <= max(1.0, max_drop * len(groups))
     return Evidence("probabilities", round(count), changed, shift, drop, None, held, False)
+
+
+def judge_structured(
+    task: StructuredTask,
+    dataset: Dataset,
+    labels: tuple[str, ...],
+    original: Sequence[Any],
+    smaller: Sequence[Any],
+    groups: IntArray,
+    *,
+    max_drop: float,
+    trained_on: bool,
+) -> Evidence:
+    """As `judge`, for answers that are not classes.
+
+    Args:
+        task: says how answers are measured.
+        dataset: n labelled examples.
+        labels: the model's.
+        original, smaller: (n,) answers.
+        groups: (n,) group indices.
+        max_drop: the share of the metric's full scale that may be lost.
+        trained_on: whether the models learnt from these examples; then nothing is proven of others.
+    """
+    count = effective_size(groups)
+    pairs = zip(original, smaller, strict=True)
+    changed = float(np.mean([task.gap(first, second) > task.parity_tolerance for first, second in pairs]))
+    found = paired_drop(task, dataset, labels, original, smaller, groups, 2 * LEVEL - 1)
+    drop, bound = found.value, found.high
+    if math.isnan(drop):
+        return Evidence("metric", round(count), changed, 0.0, None, None, changed == 0, False)
+    if changed == 0:
+        # The bootstrap sees nothing vary; that nothing else would is bounded by the number of examples alone.
+        bound = share_bound(0.0, count)
+    if bound is not None and bound <= max_drop:
+        return Evidence("metric", round(count), changed, 0.0, drop, bound, True, not trained_on)
+    too_few = bound is None or bound - drop > max_drop / 2
+    held = too_few and drop <= max_drop / 2
+    return Evidence("metric", round(count), changed, 0.0, drop, bound, held, False)
 
 
 def drop_bound(lost: float, won: float, n: float, level: float = LEVEL) -> float:

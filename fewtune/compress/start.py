@@ -16,11 +16,11 @@ def main() -> None:
     folder, threads = sys.argv[1:]
     value = json.loads(sys.stdin.read())
     started = time.perf_counter()
-    from fewtune.runtime import open_classifier
+    from fewtune.runtime import open_bundle, respond
     from fewtune.runtime.machine import peak_memory_mb
 
-    _, runtime = open_classifier(Path(folder), threads=int(threads))
-    runtime.log_probs([value])
+    _, runtime = open_bundle(Path(folder), threads=int(threads))
+    respond(runtime, [value])
     load_ms = (time.perf_counter() - started) * 1e3
     print(json.dumps({"load_ms": load_ms, "peak_memory_mb": peak_memory_mb()}))
 

@@ -103,6 +103,34 @@ def compare_answers(
     return Comparison(*names, task.primary_metric, difference, declared, words)
 
 
+def paired_drop(
+    task: StructuredTask,
+    dataset: Dataset,
+    labels: tuple[str, ...],
+    before: Sequence[Any],
+    after: Sequence[Any],
+    groups: IntArray,
+    level: float,
+) -> Score:
+    """How much of the primary metric is lost from one set of answers to another, as a share of its full scale.
+
+    Args:
+        task: says how they are measured.
+        dataset: n labelled examples.
+        labels: the model's.
+        before, after: (n,) answers.
+        groups: (n,) group indices.
+        level: of the interval; its upper end is a one-sided bound of (1 + level) / 2.
+    """
+    weights = group_weights(groups)
+    first, second = (
+        task.measure(dataset, labels, answers, weights).metrics[task.primary_metric] for answers in (before, after)
+    )
+    draws = (second - first) if task.lower_is_better else (first - second)
+    scale = task.full_scale.get(task.primary_metric, 1.0)
+    return _score(draws / (abs(first[0]) if math.isinf(scale) else scale), groups, 1.0, math.inf, 0.0, level)
+
+
 def selection_optimism(
     task: StructuredTask,
     dataset: Dataset,
@@ -185,22 +213,26 @@ def _difference(
     return _score(draws, groups, variance, math.inf, optimism)
 
 
-def _score(draws: FloatArray, groups: IntArray, variance: float, scale: float, optimism: float) -> Score:
+def _score(
+    draws: FloatArray, groups: IntArray, variance: float, scale: float, optimism: float, level: float = _LEVEL
+) -> Score:
     """A score of its value under equal weights (the first draw) and under random ones."""
     value = float(draws[0])
     count = len(np.unique(groups))
     method = BAYESIAN_BOOTSTRAP if variance == 1 else f"{BAYESIAN_BOOTSTRAP}; {OUT_OF_FOLD}"
     if math.isnan(value):
-        return Score(math.nan, None, None, count, _LEVEL, method)
-    low, high = _interval(value, draws[1:], groups, variance, scale)
+        return Score(math.nan, None, None, count, level, method)
+    low, high = _interval(value, draws[1:], groups, variance, scale, level)
     if low is not None and high is not None:
         # The correction may itself be too large, so the better end stays.
         low, high = low - max(0.0, optimism), high - min(0.0, optimism)
         low = low if math.isinf(scale) else max(0.0, low)
-    return Score(value - optimism, low, high, count, _LEVEL, method)
+    return Score(value - optimism, low, high, count, level, method)
 
 
-def _interval(value: float, draws: FloatArray, groups: IntArray, variance: float, scale: float) -> Interval:
+def _interval(
+    value: float, draws: FloatArray, groups: IntArray, variance: float, scale: float, level: float
+) -> Interval:
     """Percentiles of the draws, as far out as Student's t asks for so many groups; unknown with fewer than two.
 
     The draws never go beyond the extremes of the groups, which with few of them is not far enough. So the interval
@@ -214,7 +246,7 @@ def _interval(value: float, draws: FloatArray, groups: IntArray, variance: float
         return None, None
     if known.max() - known.min() <= 1e-9 * max(1.0, abs(value)):
         return _unvaried(value, size / variance, scale)
-    student = float(t.ppf(0.5 + _LEVEL / 2, size - 1))
+    student = float(t.ppf(0.5 + level / 2, size - 1))
     reach = student * math.sqrt(size / (size - 1))
     # Beyond what the draws can show, the farthest of them stands for the rest.
     tail = max(NormalDist().cdf(-reach), 1 / len(known))

@@ -86,6 +86,7 @@ def learn_classes(
         learning_curve=_learning_curve(task, dataset, again, climbed, rungs, scores, run),
         suspects=suspects or (),
         unlabelled=unlabelled_gain(dataset, rungs, climbed.winner.trial.settings),
+        on_test=None if test is None else _on_test(task, test, dataset.labels),
     )
 
 
@@ -239,12 +240,28 @@ def _evaluate(
 ) -> Scores:
     """On the test data where there is some; else out of fold, corrected for the choice among the trials."""
     if test is not None and tested is not None:
-        how = f"on {len(test)} test examples ({test.source}) that chose nothing"
-        return task.score(test, dataset.labels, tested, task.groups(test), how=how)
+        return _scored(task, test, dataset.labels, tested)
     how = f"out of fold ({climbed.winner.resampling.name}), corrected for the choice among what was tried"
     groups = climbed.winner.resampling.groups
     log_probs = climbed.winner.trial.log_probs
     return task.score(dataset, dataset.labels, log_probs, groups, how=how, optimism=climbed.optimism, out_of_fold=True)
+
+
+def _scored(task: ClassifierTask, test: Dataset, labels: tuple[str, ...], tested: FloatArray) -> Scores:
+    how = f"on {len(test)} test examples ({test.source}) that chose nothing"
+    return task.score(test, labels, tested, task.groups(test), how=how)
+
+
+def _on_test(
+    task: ClassifierTask, test: Dataset, labels: tuple[str, ...]
+) -> Callable[[ClassifierRuntime], tuple[Scores, dict[str, bytes]]]:
+    """What the test data say of another bundle than the one that was tuned."""
+
+    def score(runtime: ClassifierRuntime) -> tuple[Scores, dict[str, bytes]]:
+        tested = runtime.log_probs([example.input for example in test])
+        return _scored(task, test, labels, tested), {"test.jsonl": _answers(test, labels, tested)}
+
+    return score
 
 
 def _private(

@@ -15,6 +15,7 @@ from fewtune.tune.self_training import UNLABELED
 from fewtune.types import (
     AnswerRules,
     Comparison,
+    Compression,
     Dataset,
     LearningCurve,
     LeftOut,
@@ -40,6 +41,9 @@ class Learnt:
         disagreement: how far answers of the written bundle are from the tuner's, given the opened bundle.
         parity_tolerance: the most that may be.
         answer_rules, comparisons, learning_curve, suspects, unlabelled: as in `FitResult`.
+        on_test: scores of an opened bundle on the test data, and the private files that hold its answers; None
+            where there are none.
+        compression: how it was made smaller after the tuning; None where nothing was tried.
     """
 
     fitted: Fitted
@@ -57,6 +61,8 @@ class Learnt:
     learning_curve: LearningCurve | None = None
     suspects: tuple[Suspect, ...] = ()
     unlabelled: UnlabelledGain | None = None
+    on_test: Callable[[Any], tuple[Scores, dict[str, bytes]]] | None = None
+    compression: Compression | None = None
 
 
 def resolved(

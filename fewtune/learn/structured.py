@@ -46,6 +46,9 @@ _FOLD_SHARE = 1 / 10
 _NEAR_TIE = 0.002
 
 
+OnTest = Callable[[StructuredRuntime], tuple[Scores, dict[str, bytes]]]
+
+
 @dataclass(frozen=True, slots=True)
 class _Tried:
     candidate: StructuredCandidate
@@ -69,6 +72,7 @@ class _Delivery:
     resampling: str
     comparisons: tuple[Comparison, ...]
     private: dict[str, bytes]
+    on_test: OnTest | None = None
 
 
 def learn_structured(
@@ -122,6 +126,7 @@ def learn_structured(
         disagreement=_disagreement(task, dataset, delivery.fitted),
         parity_tolerance=task.parity_tolerance,
         comparisons=delivery.comparisons,
+        on_test=delivery.on_test,
     )
 
 
@@ -147,8 +152,7 @@ def _fit_only(
         raise RecipeError(f"{candidate.name} could not be tuned: {error}.") from None
     settings = {**plan["settings"], **fitted.settings}
     answers = fitted.reference([example.input for example in test])
-    how = f"on {len(test)} test examples ({test.source}) that chose nothing"
-    scores = structured_scores(task, test, dataset.labels, answers, task.groups(test), how=how)
+    scores, private = _tested(task, test, dataset.labels, answers)
     rung = Rung(
         name=candidate.name,
         method=candidate.method,
@@ -161,12 +165,30 @@ def _fit_only(
         resampling="none: test data were given",
         tune_seconds=fitted.seconds,
     )
-    private = {
-        "test.jsonl": _answers(task, test, dataset.labels, answers),
-        # Nothing was held out; what it learnt from is remembered all the same.
-        "out_of_fold.jsonl": _answers(task, dataset, dataset.labels, [None] * len(dataset)),
-    }
-    return _Delivery(candidate, fitted, settings, scores, (rung,), (), rung.resampling, (), private)
+    # Nothing was held out; what it learnt from is remembered all the same.
+    private["out_of_fold.jsonl"] = _answers(task, dataset, dataset.labels, [None] * len(dataset))
+    on_test = _on_test(task, test, dataset.labels)
+    return _Delivery(candidate, fitted, settings, scores, (rung,), (), rung.resampling, (), private, on_test)
+
+
+def _tested(
+    task: StructuredTask,
+    test: Dataset,
+    labels: tuple[str, ...],
+    answers: Sequence[Any],
+    before: Sequence[Any] | None = None,
+) -> tuple[Scores, dict[str, bytes]]:
+    """Scores on the test data, and the private file that holds the answers; `before` are the untouched model's."""
+    how = f"on {len(test)} test examples ({test.source}) that chose nothing"
+    scores = structured_scores(task, test, labels, answers, task.groups(test), how=how, baseline=before)
+    return scores, {"test.jsonl": _answers(task, test, labels, answers, before)}
+
+
+def _on_test(
+    task: StructuredTask, test: Dataset, labels: tuple[str, ...], before: Sequence[Any] | None = None
+) -> OnTest:
+    """What the test data say of another bundle than the one that was tuned."""
+    return lambda runtime: _tested(task, test, labels, runtime.answers([example.input for example in test]), before)
 
 
 def _climb(
@@ -205,6 +227,7 @@ def _climb(
     untouched = next((some for some in tried if some.candidate.method == BASELINE), None)
     before = None if untouched is None or untouched is best else untouched.trial.answers
     private = {"out_of_fold.jsonl": _answers(task, dataset, dataset.labels, best.trial.answers, before)}
+    on_test = None
     if test is None:
         scores = structured_scores(
             task,
@@ -221,16 +244,9 @@ def _climb(
         inputs = [example.input for example in test]
         answers = fitted.reference(inputs)
         before = None if untouched is best else _untouched_answers(untouched, dataset, inputs, run)
-        private["test.jsonl"] = _answers(task, test, dataset.labels, answers, before)
-        scores = structured_scores(
-            task,
-            test,
-            dataset.labels,
-            answers,
-            task.groups(test),
-            how=f"on {len(test)} test examples ({test.source}) that chose nothing",
-            baseline=before,
-        )
+        scores, tested = _tested(task, test, dataset.labels, answers, before)
+        private |= tested
+        on_test = _on_test(task, test, dataset.labels, before)
     return _Delivery(
         winner=best.candidate,
         fitted=fitted,
@@ -241,6 +257,7 @@ def _climb(
         resampling=best.resampling.name,
         comparisons=tuple(comparison for comparison in compared if comparison is not None),
         private=private,
+        on_test=on_test,
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.errors import BundleError
+from fewtune.progress import Step
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.image_classification import ImageClassifierRuntime
 from fewtune.runtime.object_detection import ObjectDetectionRuntime
@@ -55,6 +57,13 @@ def open_classifier(folder: Path, *, threads: int = 0) -> tuple[Manifest, Classi
     if not isinstance(runtime, ClassifierRuntime):
         raise BundleError(f"A bundle for {manifest.task} does not sort into classes.", where=str(folder))
     return manifest, runtime
+
+
+def respond(runtime: Runtime, inputs: Sequence[Any], *, step: Step | None = None) -> Any:
+    """What a bundle gives for n inputs: (n, k) log probabilities of classes, or a list of answers."""
+    if isinstance(runtime, ClassifierRuntime):
+        return runtime.log_probs(inputs, step=step)
+    return runtime.answers(inputs, step=step)
 
 
 def open_runtime(folder: Path, manifest: Manifest, *, threads: int = 0) -> Runtime:

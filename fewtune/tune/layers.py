@@ -7,7 +7,7 @@ processor this halves the time of a step.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -44,14 +44,15 @@ class Packed:
     pool: Tensor
 
 
-def pack(texts: Sequence[FloatArray | IntArray], *, pooling: str) -> Packed:
+def pack(texts: Sequence[FloatArray | IntArray], *, pooling: str, together: bool = True) -> Packed:
     """Pack texts, longest first, each into the first row that has room.
 
     Args:
         texts: n arrays, each (tokens, width) hidden states or (tokens,) ids.
         pooling: "mean" over a text's tokens, or "cls" for its first.
+        together: whether several share a row; else row i is text i.
     """
-    rows = _place([len(text) for text in texts])
+    rows = _place([len(text) for text in texts]) if together else [[i] for i in range(len(texts))]
     columns = max(sum(len(texts[i]) for i in row) for row in rows)
     first = np.asarray(texts[0])
     kind = np.int64 if first.ndim == 1 else np.float32
@@ -123,6 +124,8 @@ class TunedLayers(nn.Module):
         config._attn_implementation = "eager"
         with torch.device("meta"):
             self.encoder = BertEncoder(config)
+            for number, layer in enumerate(self.encoder.layer):
+                _shape(layer, parts.weights.tensors, f"encoder.layer.{number + self._below}")
             self.embeddings = BertEmbeddings(config) if embeddings else None
         state = {name: _tensor(parts.weights.tensors[self._name_of(name)]) for name, _ in self.named_parameters()}
         self.load_state_dict(state, strict=False, assign=True)
@@ -141,15 +144,26 @@ class TunedLayers(nn.Module):
 
     def forward(self, packed: Packed) -> Tensor:
         """(n, width) features of the packed texts, float32."""
+        return self.pooled(packed, self.states(packed)[-1])
+
+    def states(self, packed: Packed) -> list[Tensor]:
+        """What goes into the layers, and what each of them gives: (rows, columns, width) each."""
         hidden = packed.tokens
+        found: list[Tensor] = []
         with precision():
             if self.embeddings is not None:
                 hidden = self.embeddings(input_ids=hidden, position_ids=packed.positions)
             mask = packed.mask.bfloat16() if computes_in_bfloat16() else packed.mask
+            found.append(hidden)
             for layer in self.encoder.layer:
                 hidden = layer(hidden, mask)
                 if isinstance(hidden, tuple):  # Transformers 4
                     hidden = hidden[0]
+                found.append(hidden)
+        return found
+
+    def pooled(self, packed: Packed, hidden: Tensor) -> Tensor:
+        """(n, width) features of the packed texts, from what the last layer gives."""
         pooled = packed.pool @ hidden.float().flatten(0, 1)
         return nn.functional.normalize(pooled, dim=-1) if self._normalised else pooled
 
@@ -173,6 +187,19 @@ class TunedLayers(nn.Module):
     def tensors(self) -> dict[str, np.ndarray]:
         """The weights as they are now, under their names in Transformers' `BertModel`."""
         return {self._name_of(name): value.detach().float().numpy() for name, value in self.named_parameters()}
+
+
+def _shape(layer: nn.Module, tensors: Mapping[str, np.ndarray | Q4Matrix], name: str) -> None:
+    """Give a layer of Transformers' the heads and neurons that its weights have."""
+    attention = layer.attention.self
+    width, hidden = tensors[f"{name}.attention.self.query.weight"].shape
+    neurons = tensors[f"{name}.intermediate.dense.weight"].shape[0]
+    if width != attention.all_head_size:
+        attention.num_attention_heads, attention.all_head_size = width // attention.attention_head_size, width
+        attention.query, attention.key, attention.value = (nn.Linear(hidden, width) for _ in range(3))
+        layer.attention.output.dense = nn.Linear(width, hidden)
+    if neurons != layer.intermediate.dense.out_features:
+        layer.intermediate.dense, layer.output.dense = nn.Linear(hidden, neurons), nn.Linear(neurons, hidden)
 
 
 def _tensor(weight: np.ndarray | Q4Matrix) -> Tensor:

@@ -12,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fewtune.compress.float16 import Float16Storage
-from fewtune.compress.int8_pictures import PictureInt8
+from fewtune.compress.int8 import Int8
 from fewtune.compress.rounding import round_weight, step_sizes
 from fewtune.interfaces import Content, ImpossibleError, RunContext
 from fewtune.runtime.picture_graph import PictureGraph
@@ -91,16 +91,16 @@ def probabilities(content: Content, pictures: list[Example]) -> np.ndarray:
 
 
 def test_it_computes_nearly_the_same_in_a_third_of_the_room(content: Content, pictures: list[Example]) -> None:
-    smaller = PictureInt8().compress(content, pictures[:8], None, RunContext(Path(), threads=1))
+    smaller = Int8().compress(content, pictures[:8], None, RunContext(Path(), threads=1))
     before, after = (probabilities(some, pictures[8:]) for some in (content, smaller))
     assert np.abs(before - after).max() < 0.05
     assert len(smaller.graphs["model.onnx"]) < 0.5 * len(content.graphs["model.onnx"])
-    assert PictureInt8().obstacle(smaller) == "it is in integers already"
+    assert Int8().obstacle(smaller) == "it computes in 8-bit integers already"
 
 
 def test_what_sums_over_channels_keeps_to_64_steps(content: Content, pictures: list[Example]) -> None:
     """255 x 64 x 2 fits the 16-bit sums of processors without VNNI; a depthwise convolution has no such sums."""
-    smaller = PictureInt8().compress(content, pictures, None, RunContext(Path(), threads=1))
+    smaller = Int8().compress(content, pictures, None, RunContext(Path(), threads=1))
     model = onnx.load_from_string(smaller.graphs["model.onnx"])
     weights = [numpy_helper.to_array(tensor) for tensor in model.graph.initializer]
     kernels = [weight.astype(int) for weight in weights if weight.dtype == np.int8 and weight.ndim == 4]
@@ -111,7 +111,7 @@ def test_what_sums_over_channels_keeps_to_64_steps(content: Content, pictures: l
 
 
 def test_an_answer_does_not_depend_on_its_neighbours(content: Content, pictures: list[Example]) -> None:
-    smaller = PictureInt8().compress(content, pictures, None, RunContext(Path(), threads=1))
+    smaller = Int8().compress(content, pictures, None, RunContext(Path(), threads=1))
     together = probabilities(smaller, pictures)
     alone = np.concatenate([probabilities(smaller, [picture]) for picture in pictures])
     assert np.abs(together - alone).max() <= 0.01
@@ -119,15 +119,14 @@ def test_an_answer_does_not_depend_on_its_neighbours(content: Content, pictures:
 
 def test_it_is_the_same_every_time(content: Content, pictures: list[Example]) -> None:
     graphs = {
-        PictureInt8().compress(content, pictures, None, RunContext(Path(), threads=1)).graphs["model.onnx"]
-        for _ in range(2)
+        Int8().compress(content, pictures, None, RunContext(Path(), threads=1)).graphs["model.onnx"] for _ in range(2)
     }
     assert len(graphs) == 1
 
 
 def test_without_pictures_there_is_nothing_to_calibrate_on(content: Content) -> None:
     with pytest.raises(ImpossibleError, match="no pictures"):
-        PictureInt8().compress(content, [Example("nowhere.png")], None, RunContext(Path()))
+        Int8().compress(content, [Example("nowhere.png")], None, RunContext(Path()))
 
 
 def test_float16_is_half_the_file(content: Content, pictures: list[Example]) -> None:

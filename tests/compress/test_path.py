@@ -63,7 +63,7 @@ def more(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setattr(catalog, "compressors", lambda: known)
         times = ms or {}
 
-        def footprints(bundles: Sequence[Any], inputs: Any, threads: int, step: Any) -> list[Footprint]:
+        def footprints(bundles: Sequence[Any], inputs: Any, threads: int, *_: Any) -> list[Footprint]:
             from fewtune.compress.footprint import size_bytes
 
             return [

@@ -5,32 +5,44 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from fewtune.report.blocks import Column, Paragraph, Section, Table
+from fewtune.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Part, Phrase, named, percent, say
+from fewtune.report.phrase import Part, Phrase, english, named, percent, plain, say
+from fewtune.report.plots.trade_offs import TradeOff, trade_off_plot
+from fewtune.report.wording import metric_of
 
 
 def compression(report: Report) -> Section | None:
-    """The models beside each other; nothing where the bundle is as fit wrote it."""
+    """The models beside each other; nothing where no smaller one was tried."""
     found = report.facts.get("compression")
     if not found:
         return None
-    blocks = [Paragraph(_introduction(found)), _table(found)]
+    blocks: list[Block] = [Paragraph(_introduction(found)), _table(found)]
+    if all(trade["score"] is not None for trade in found["trades"]):
+        blocks.append(_figure(found))
     return Section("compression", say("What being smaller costs", "变小的代价"), blocks)
 
 
 def _introduction(found: Mapping[str, Any]) -> Phrase:
+    if not found["name"]:
+        return say(
+            "A smaller model was tried and not taken. {words}",
+            "尝试过更小的模型，但未采用。{words}",
+            words=english(found["words"]),
+        )
     taken = next(trade for trade in found["trades"] if trade["name"] == found["name"])
     return say(
         "This model was made from a larger one ({name}) and measured beside it, with {threads} threads. {known}",
         "本模型由较大的模型压缩而来（{name}），并与之在同一次运行中用 {threads} 个线程对比测量。{known}",
         name=named(found["name"]),
         threads=found["threads"],
-        known=_known(taken["evidence"]),
+        known=_known(taken["evidence"], metric_of(found["metric"]).name),
     )
 
 
-def _known(evidence: Mapping[str, Any]) -> Phrase:
+def _known(evidence: Mapping[str, Any], metric: Phrase) -> Phrase:
+    if evidence["by"] == "metric":
+        return _known_of_metric(evidence, metric)
     if evidence["by"] == "labels":
         return say(
             "On {inputs} labelled examples the accuracy drops by {drop}, with 95% confidence by at most {bound}.",
@@ -59,6 +71,60 @@ def _known(evidence: Mapping[str, Any]) -> Phrase:
     )
 
 
+def _known_of_metric(evidence: Mapping[str, Any], metric: Phrase) -> Phrase:
+    drop = say(
+        "On {inputs} examples {metric} drops by {drop} of its full scale.",
+        "在 {inputs} 个样例上，{metric} 下降了满分的 {drop}。",
+        inputs=evidence["inputs"],
+        metric=metric,
+        drop=percent(evidence["drop"]),
+    )
+    if evidence["proven"]:
+        return say(
+            "{drop} With 95% confidence it is at most {bound}.",
+            "{drop}在 95% 的置信度下至多下降 {bound}。",
+            drop=drop,
+            bound=percent(evidence["bound"]),
+        )
+    return say(
+        "{drop} That new ones lose as little is not proven.", "{drop}这不足以证明新输入的损失同样小。", drop=drop
+    )
+
+
+def _figure(found: Mapping[str, Any]) -> Figure:
+    metric = metric_of(found["metric"])
+    models = [
+        TradeOff(
+            _title(trade),
+            trade["footprint"]["size_mb"],
+            trade["footprint"]["p50_ms"],
+            trade["score"],
+            trade["name"] == _taken(found),
+        )
+        for trade in found["trades"]
+    ]
+    form = percent if metric.scale == "share" else plain
+    return Figure(
+        say("Size, time and score", "大小、时间与分数"),
+        trade_off_plot(models, metric.name, form),
+        say(
+            "A dot a model: its {metric} over its size. The larger the dot, the longer an answer takes; the filled "
+            "one is this bundle. The line joins those that no other model beats in both.",
+            "每个点是一个模型：横轴为大小，纵轴为{metric}。点越大，回答越慢；实心点即本模型。"
+            "连线上的模型在两方面都没有被其他模型超过。",
+            metric=metric.name,
+        ),
+    )
+
+
+def _taken(found: Mapping[str, Any]) -> str:
+    return found["name"] or found["trades"][0]["name"]
+
+
+def _title(trade: Mapping[str, Any]) -> Phrase:
+    return say("original", "原模型") if trade["name"] == "original" else say("{name}", "{name}", name=trade["name"])
+
+
 def _table(found: Mapping[str, Any]) -> Table:
     columns = (
         Column(say("model", "模型")),
@@ -66,19 +132,20 @@ def _table(found: Mapping[str, Any]) -> Table:
         Column(say("one answer", "单次回答"), "number"),
         Column(say("95 of 100 below", "95% 不超过"), "number"),
         Column(say("answers a second", "每秒回答"), "number"),
+        Column(say("first answer", "首次回答"), "number"),
         Column(say("memory", "内存"), "number"),
-        Column(say("accuracy", "准确率"), "number"),
+        Column(metric_of(found["metric"]).name, "number"),
     )
     names = [trade["name"] for trade in found["trades"]]
     return Table(
         say("The models beside each other", "各模型对比"),
         columns,
-        [_row(trade) for trade in found["trades"]],
-        names.index(found["name"]),
+        [_row(trade, found["metric"]) for trade in found["trades"]],
+        names.index(_taken(found)),
     )
 
 
-def _row(trade: Mapping[str, Any]) -> tuple[Part, ...]:
+def _row(trade: Mapping[str, Any], metric: str) -> tuple[Part, ...]:
     size = trade["footprint"]
     name = say("original", "原模型") if trade["name"] == "original" else named(trade["name"])
     return (
@@ -87,6 +154,7 @@ def _row(trade: Mapping[str, Any]) -> tuple[Part, ...]:
         f"{size['p50_ms']:.1f} ms",
         f"{size['p95_ms']:.1f} ms",
         f"{size['per_second']:.0f}",
+        f"{size['load_ms']:.0f} ms",
         f"{size['peak_memory_mb']:.0f} MB",
-        percent(trade["score"]),
+        (percent if metric_of(metric).scale == "share" else plain)(trade["score"]),
     )

@@ -1,0 +1,44 @@
+"""8-bit integers, for every kind of bundle that does not compute in them from the beginning."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fewtune.compress.int8_matrices import matrices_in_integers
+from fewtune.compress.int8_pictures import pictures_in_integers
+from fewtune.interfaces import Compressor, Content, RunContext
+from fewtune.types import Example
+
+# What marks a graph that computes in integers, or keeps its matrices in them.
+_MARKS = (b"QuantizeLinear", b"MatMulInteger")
+
+
+class Int8(Compressor):
+    """Pictures by static quantisation, calibrated on the training pictures; translators by dynamic quantisation."""
+
+    name = "int8"
+    option = "to"
+    tasks = ("image-classification", "object-detection", "segmentation", "translation", "text-classification")
+    help = "weights and activations in 8-bit integers; layers that it hurts stay in float"
+    by_itself = True
+
+    def obstacle(self, content: Content) -> str:
+        """Why not: it is in integers already, or has nothing that could be."""
+        if any(mark in graph for graph in content.graphs.values() for mark in _MARKS):
+            return "it computes in 8-bit integers already"
+        if content.task == "text-classification":
+            return "it has no matrices that are worth it"
+        return ""
+
+    def compress(
+        self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
+    ) -> Content:
+        """Quantise every graph.
+
+        Raises:
+            ImpossibleError: there is nothing to calibrate on, or nothing with many weights.
+        """
+        del strength
+        if content.task == "translation":
+            return matrices_in_integers(content, examples, run)
+        return pictures_in_integers(content, examples, run)
