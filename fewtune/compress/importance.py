@@ -9,12 +9,14 @@ are needed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fewtune.backbones.text_encoder import EncoderParts
 from fewtune.compress.structure import Encoder, Importance
 from fewtune.interfaces import RunContext
 from fewtune.tune.layers import TunedLayers, pack
@@ -37,14 +39,15 @@ def measured(encoder: Encoder, states: Sequence[FloatArray], run: RunContext) ->
     layers = TunedLayers(parts, count=parts.layers).requires_grad_(False)
     given: dict[str, Tensor] = {}
 
-    def keep(name: str) -> object:
-        def hook(_: object, inputs: tuple[Tensor, ...]) -> None:
+    def keep(name: str) -> Callable[[Any, tuple[Tensor, ...]], None]:
+        def hook(_: Any, inputs: tuple[Tensor, ...]) -> None:
             inputs[0].retain_grad()
             given[name] = inputs[0]
 
         return hook
 
-    for number, layer in enumerate(layers.encoder.layer):
+    blocks: Any = layers.encoder.layer
+    for number, layer in enumerate(blocks):
         layer.attention.output.dense.register_forward_pre_hook(keep(f"heads {number}"))
         layer.output.dense.register_forward_pre_hook(keep(f"neurons {number}"))
     weight = torch.from_numpy(np.array(encoder.weight))
@@ -79,9 +82,9 @@ def _scaled(answers: Tensor) -> Tensor:
     return answers / answers.detach().square().sum(dim=1).mean().sqrt().clamp(min=1e-6)
 
 
-def _of_parts(name: str, change: Tensor, parts: object) -> Tensor:
+def _of_parts(name: str, change: Tensor, parts: EncoderParts) -> Tensor:
     """(texts, values) to (texts, heads) or (texts, neurons)."""
     if name.startswith("neurons"):
         return change
-    width = parts.width // int(parts.config["num_attention_heads"])  # type: ignore[attr-defined]
+    width = parts.width // int(parts.config["num_attention_heads"])
     return change.unflatten(1, (-1, width)).sum(dim=2)

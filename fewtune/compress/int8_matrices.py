@@ -77,8 +77,9 @@ class _Rewritten:
 
     def _is_large(self, name: str) -> bool:
         tensor = self._values.get(name)
-        large = tensor is not None and tensor.data_type == _FLOAT and len(tensor.dims) == 2
-        return large and int(np.prod(tensor.dims)) >= _LEAST_WEIGHTS
+        if tensor is None or tensor.data_type != _FLOAT or len(tensor.dims) != 2:
+            return False
+        return int(np.prod(tensor.dims)) >= _LEAST_WEIGHTS
 
     def _product(self, node: Any) -> None:
         """Hidden states (..., inner) times a matrix (inner, outer)."""

@@ -112,8 +112,9 @@ def _on_given(
             where="--data",
             how="Give some that the model did not learn from; a few hundred, labelled, say most.",
         )
-    labelled = isinstance(task, ClassifierTask) and all(example.target is not None for example in measured)
-    targets = task.targets(measured, manifest.labels) if labelled else None
+    targets = None
+    if isinstance(task, ClassifierTask) and all(example.target is not None for example in measured):
+        targets = task.targets(measured, manifest.labels)
     return Material(learnt, measured, task.groups(measured), targets, False, words)
 
 

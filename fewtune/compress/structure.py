@@ -23,6 +23,8 @@ from fewtune.runtime.text_graph import TextGraph
 from fewtune.types import Example, FloatArray
 
 _NEEDED = ("torch", "transformers", "lightning")
+# Half of the neurons; three layers of six or twelve.
+_USUAL_SHARE, _USUAL_LAYERS = 0.5, 3.0
 _HEAD = ("classifier.weight", "classifier.bias")
 # Of the heads a smaller share goes than of the neurons: a third where it is half of those.
 _HEADS_PER_NEURON = 2 / 3
@@ -120,7 +122,7 @@ class StructuredPruning(_Smaller):
     name = "structure"
     option = "prune"
     help = "take away attention heads and feed-forward neurons, and tune what is left; the strength is the share"
-    strengths = (0.05, 0.9, 0.5)
+    strengths = (0.05, 0.9, _USUAL_SHARE)
 
     def compress(
         self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
@@ -130,7 +132,7 @@ class StructuredPruning(_Smaller):
         Raises:
             ImpossibleError: there are too few texts to learn from.
         """
-        share = self.strengths[2] if strength is None else strength
+        share = _USUAL_SHARE if strength is None else strength
 
         def shrink(original: Encoder, states: Sequence[FloatArray]) -> tuple[EncoderParts, Sequence[int]]:
             from fewtune.compress.importance import measured
@@ -148,7 +150,7 @@ class FewerLayers(_Smaller):
     name = "layers"
     option = "distill"
     help = "a student with so many of the layers; the strength is their number"
-    strengths = (1.0, 24.0, 3.0)
+    strengths = (1.0, 24.0, _USUAL_LAYERS)
 
     def compress(
         self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
@@ -158,7 +160,7 @@ class FewerLayers(_Smaller):
         Raises:
             ImpossibleError: it has no more than that, or there are too few texts to learn from.
         """
-        count = round(self.strengths[2] if strength is None else strength)
+        count = round(_USUAL_LAYERS if strength is None else strength)
 
         def shrink(original: Encoder, states: Sequence[FloatArray]) -> tuple[EncoderParts, Sequence[int]]:
             del states

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -189,7 +190,7 @@ class TunedLayers(nn.Module):
         return {self._name_of(name): value.detach().float().numpy() for name, value in self.named_parameters()}
 
 
-def _shape(layer: nn.Module, tensors: Mapping[str, np.ndarray | Q4Matrix], name: str) -> None:
+def _shape(layer: Any, tensors: Mapping[str, np.ndarray | Q4Matrix], name: str) -> None:
     """Give a layer of Transformers' the heads and neurons that its weights have."""
     attention = layer.attention.self
     width, hidden = tensors[f"{name}.attention.self.query.weight"].shape
