@@ -502,9 +502,15 @@ def compress(
         str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures, boxes, masks and translations.")
     ] = "",
     prune: Annotated[
-        str, typer.Option(help="What is taken away: vocabulary, for texts; write vocabulary:0.95 to keep less.")
+        str,
+        typer.Option(
+            help="What is taken away, for texts: vocabulary, structure, or both with a comma; write vocabulary:0.95 "
+            "to keep less of it, structure:0.3 to take less away."
+        ),
     ] = "",
-    distill: Annotated[str, typer.Option(help="A smaller kind of model that learns from this one.")] = "",
+    distill: Annotated[
+        str, typer.Option(help="A smaller model that learns from this one, for texts: layers:3 has three layers.")
+    ] = "",
     max_drop: Annotated[float, typer.Option(help="Accuracy that may be lost, as a fraction: 0.01 is a point.")] = 0.01,
     target_mb: Annotated[float | None, typer.Option(help="Size that must be reached, in megabytes.")] = None,
     target_ms: Annotated[float | None, typer.Option(help="Time for one answer that must be reached here.")] = None,

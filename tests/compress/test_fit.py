@@ -108,6 +108,17 @@ def test_a_broken_promise_keeps_the_original_and_says_so(
     assert "was tried and not taken" in page
 
 
+def test_the_clock_decides_nothing_of_what_a_recipe_names(
+    tickets: list[tuple[str, str]], tmp_path: Path, instead: Callable[..., None]
+) -> None:
+    """Or else the recipe that was written out would not give the same bundle on a busy machine."""
+    instead(_Slimmer(), slower=True)
+    model = fewtune.fit(tickets, method="tfidf", compress="int8", out=tmp_path / "a")
+    found = model.manifest.compression
+    assert found is not None
+    assert found.kept
+
+
 def test_the_scores_on_test_data_are_those_of_what_is_delivered(
     tickets: list[tuple[str, str]], csv_file: Path, tmp_path: Path, instead: Callable[..., None]
 ) -> None:
