@@ -97,7 +97,7 @@ def _encoder(dataset: Dataset, recipe: Recipe) -> TextEncoder:
     assert dataset.unlabelled is not None
     names, texts = [example.input for example in dataset], list(dataset.unlabelled.inputs)
     needed = [*_languages(names, 0.0), *_languages(texts, _LANGUAGE_SHARE)]
-    usable = [some for some in catalog.encoders().values() if some.info.installed and some.reads(needed)]
+    usable = [some for some in catalog.encoders().values() if some.info.installed and some.info.reads_all(needed)]
     if not usable:
         raise RecipeError(
             f"No encoder that is installed reads the names and the texts ({', '.join(dict.fromkeys(needed))}).",

@@ -125,9 +125,11 @@ def test_the_scores_on_test_data_are_those_of_what_is_delivered(
     """Test data choose nothing, but score the smaller model."""
 
     class Shuffled(_Slimmer):
-        def compress(self, content: Content, examples: Sequence[Example], *rest: Any) -> Content:
-            smaller = super().compress(content, examples, *rest)
-            return _Changed("int8", lambda weight: 0.97 * weight).compress(smaller, examples, *rest)
+        def compress(
+            self, content: Content, examples: Sequence[Example], strength: float | None, run: RunContext
+        ) -> Content:
+            smaller = super().compress(content, examples, strength, run)
+            return _Changed("int8", lambda weight: 0.97 * weight).compress(smaller, examples, strength, run)
 
     instead(Shuffled())
     model = fewtune.fit(tickets, method="tfidf", test=str(csv_file), out=tmp_path / "a", compress="int8")
