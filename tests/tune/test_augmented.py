@@ -42,6 +42,7 @@ class Marked(Augmentation):
 class Encoder:
     """Every word has a random direction of its own; the last word of a view, none."""
 
+    graph = b""
     fingerprint = "f" * 64
 
     class info:
