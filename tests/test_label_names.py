@@ -41,6 +41,9 @@ def test_names_alone_make_a_model_that_says_that_nothing_measured_it(
     report = (tmp_path / "out" / "private" / "report.html").read_text(encoding="utf-8")
     assert "nothing measured it" in report
     assert "没有经过任何测量" in report
+    assert "from nothing but their names" in report
+    assert "Label some texts." in report
+    assert "How the intervals were made" not in report
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "names of its classes alone" in card
 

@@ -30,6 +30,18 @@ def next_steps(report: Report) -> Section:
     return Section("next", say("What to do next", "接下来做什么"), [Steps(steps)])
 
 
+def _label_some(report: Report) -> Iterator[Step]:
+    if report.facts["recipe"].get("labels"):
+        yield (
+            say("Label some {many}.", "标注一些{many}。", many=report.noun.many),
+            say(
+                "Fifty say how good it is; a few of each class make a better model.",
+                "五十个就能说明它有多好；每类几个就能得到更好的模型。",
+            ),
+            "",
+        )
+
+
 def _mend_data(report: Report) -> Iterator[Step]:
     serious = [finding for finding in report.facts.get("findings") or () if finding["level"] != "info"]
     if serious:
@@ -218,6 +230,7 @@ def _use_it(report: Report) -> Iterator[Step]:
 
 
 _ADVICE: tuple[Callable[[Report], Iterator[Step]], ...] = (
+    _label_some,
     _mend_data,
     _relabel,
     _label_more,

@@ -27,6 +27,13 @@ def _is_known(report: Report) -> bool:
 
 def _asked(report: Report) -> Phrase:
     count, source = f"{report.examples:,}", named(report.facts["data"]["name"])
+    if report.facts["recipe"].get("labels"):
+        return say(
+            "You asked for a model that tells {classes} classes apart, from nothing but their names ({source}).",
+            "您要的是一个能区分 {classes} 个类别的模型，仅凭各类别的名称（{source}）得来。",
+            classes=len(report.labels),
+            source=source,
+        )
     if report.labels:
         return say(
             "You asked for a model that tells {classes} classes apart, from {count} labelled {many} ({source}).",

@@ -23,7 +23,9 @@ _CLASS_METRICS = {
 
 def scores(report: Report) -> Section:
     """How good the model is."""
-    blocks: list[Block] = [_metrics(report), Paragraph(_methods(report), "aside")]
+    blocks: list[Block] = [_metrics(report)]
+    if any(score.interval_method for score in report.scores.metrics.values()):
+        blocks.append(Paragraph(_methods(report), "aside"))
     if report.scores.gain_over_baseline is not None:
         blocks.insert(1, Paragraph(_gain(report)))
     if report.scores.per_class:
