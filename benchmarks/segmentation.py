@@ -6,52 +6,13 @@ their minutes on planning, exporting and answering too; the script only trains i
 
 from __future__ import annotations
 
-import tempfile
-import time
-from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from plain_masks import masks_of
-from structured import Measurement, fitted, table_of
+from structured import Suite
 
-from fewtune.recipe import Recipe
-from fewtune.runtime.threads import usable_cores
 from fewtune.tasks.segmentation import Segmentation
-
-METRICS = ("miou", "pixel_accuracy")
-METHODS = ("full", "partial", "plain")
-# 0: all there are.
-PICTURES = (20, 0)
-DRAWS, MINUTES = 3, 10
-QUICK_MINUTES = 3
-
-
-def measurements(data: Path, quick: bool) -> Iterator[Measurement]:
-    minutes = QUICK_MINUTES if quick else MINUTES
-    for pictures in PICTURES[: 1 if quick else None]:
-        for draw in range(DRAWS if pictures and not quick else 1):
-            for method in METHODS:
-                key = {"set": "camvid", "pictures": pictures, "draw": draw, "method": method, "minutes": minutes}
-                yield key, partial(_measure, data / "seg_camvid", pictures, draw, method, minutes)
-
-
-def _measure(folder: Path, pictures: int, draw: int, method: str, minutes: float) -> dict[str, Any]:
-    test = str(folder / "test.txt")
-    with tempfile.TemporaryDirectory() as place:
-        train = str(_some(folder, pictures, draw, Path(place)))
-        if method != "plain":
-            return fitted(train, test, Path(place), METRICS, method=method, budget=f"{minutes}m", seed=draw)
-        task, recipe = Segmentation(), Recipe()
-        dataset, truth = task.read(train, recipe, "fit"), task.read(test, recipe, "evaluate")
-        started = time.monotonic()
-        paths = [example.input for example in truth]
-        answers = masks_of(dataset, paths, 60 * minutes, draw, usable_cores())
-        seconds = time.monotonic() - started
-    measured = task.measure(truth, dataset.labels, answers, np.ones((1, len(truth)))).metrics
-    return {**{name: round(float(measured[name][0]), 4) for name in METRICS}, "seconds": round(seconds)}
 
 
 def _some(folder: Path, pictures: int, draw: int, place: Path) -> Path:
@@ -65,4 +26,14 @@ def _some(folder: Path, pictures: int, draw: int, place: Path) -> Path:
     return path
 
 
-table: Callable[[list[dict[str, Any]]], str] = partial(table_of, METRICS)
+_SUITE = Suite(
+    name="camvid",
+    folder="seg_camvid",
+    test="test.txt",
+    task=Segmentation(),
+    metrics=("miou", "pixel_accuracy"),
+    methods=("full", "partial", "plain"),
+    plain=masks_of,
+    some=_some,
+)
+measurements, table = _SUITE.measurements, _SUITE.table
