@@ -3,8 +3,8 @@
     python benchmarks/run.py                 everything; continues where it was stopped
     python benchmarks/run.py accuracy --quick    one draw
 
-Results are JSON lines under benchmarks/results/, each with the commit it was measured at; a measurement
-that is there already is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
+Results are JSON lines under benchmarks/results/ (or --results DIR), each with the commit it was measured at;
+a measurement that is there already at this commit (--any-commit: at whichever) is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
 train.csv and test.csv, imgcls_<name> with train/<class> and test/<class>, det_bccd with train.json and
 test.json, seg_camvid with train.txt and test.txt.
 """
@@ -112,6 +112,8 @@ def main() -> None:
     parser.add_argument(
         "--data", type=Path, default=Path(os.environ.get("FEWTUNE_DATA", HERE.parents[1] / "shared/data"))
     )
+    parser.add_argument("--results", type=Path, default=HERE / "results", metavar="DIR", help="where results are kept")
+    parser.add_argument("--any-commit", action="store_true", help="what was measured at another commit counts as well")
     arguments = parser.parse_args()
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
@@ -120,15 +122,15 @@ def main() -> None:
             0, f"There is no data at {arguments.data}: give --data DIR or FEWTUNE_DATA. Nothing was measured.\n"
         )
     for suite in arguments.suites or SUITES:
-        rows = list(_run(suite, arguments.data.resolve(), arguments.quick))
+        results = arguments.results / f"{suite}.jsonl"
+        rows = list(_run(suite, arguments.data.resolve(), arguments.quick, results, arguments.any_commit))
         print(f"\n{TABLES[suite](rows)}", flush=True)
 
 
-def _run(suite: str, data: Path, quick: bool) -> Iterator[dict[str, Any]]:
-    results = HERE / "results" / f"{suite}.jsonl"
-    results.parent.mkdir(exist_ok=True)
+def _run(suite: str, data: Path, quick: bool, results: Path, any_commit: bool) -> Iterator[dict[str, Any]]:
+    results.parent.mkdir(parents=True, exist_ok=True)
     commit = _commit()
-    known = _known(results, commit)
+    known = _known(results, None if any_commit else commit)
     for key, measure in SUITES[suite](data, quick):
         name = json.dumps(key, sort_keys=True)
         if name not in known:
@@ -140,11 +142,11 @@ def _run(suite: str, data: Path, quick: bool) -> Iterator[dict[str, Any]]:
         yield known[name]
 
 
-def _known(results: Path, commit: str) -> dict[str, dict[str, Any]]:
+def _known(results: Path, commit: str | None) -> dict[str, dict[str, Any]]:
     if not results.is_file():
         return {}
     rows = [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()]
-    return {json.dumps(row["key"], sort_keys=True): row for row in rows if row["commit"] == commit}
+    return {json.dumps(row["key"], sort_keys=True): row for row in rows if commit in (None, row["commit"])}
 
 
 def _commit() -> str:
