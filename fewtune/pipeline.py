@@ -24,6 +24,7 @@ from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import (
     check_free,
     check_replaceable,
+    check_work,
     output_errors,
     publish,
     replace_folder,
@@ -43,7 +44,7 @@ from fewtune.data.write_pictures import (
     write_voc,
     write_yolo,
 )
-from fewtune.errors import DataError, InternalError, MissingExtraError, OutputError, RecipeError
+from fewtune.errors import DataError, InternalError, MissingExtraError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.label.names import read_names
@@ -385,22 +386,11 @@ def _open_run(
         _check_same_work(state, wanted)
     else:
         with output_errors(work):
-            _check_ours(work, state.name)
+            check_work(work, state.name, also={SUGGEST_CACHE})
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
     return RunContext(work, recipe.seed, threads, progress, Journal(work), recipe.budget_seconds)
-
-
-def _check_ours(work: Path, state: str) -> None:
-    """What somebody else keeps under the name of the work in progress is not to be deleted."""
-    kept = {path.name for path in work.iterdir()} if work.is_dir() else set()
-    if kept and state not in kept and kept != {SUGGEST_CACHE}:
-        raise OutputError(
-            "The work in progress would take the place of a folder that fewtune did not make.",
-            where=str(work),
-            how="Move it away, or give another --out.",
-        )
 
 
 def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:

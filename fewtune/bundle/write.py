@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -126,6 +126,26 @@ def check_replaceable(out: Path, *, overwrite: bool, is_ours: Callable[[Path], b
             )
         if not out.is_dir() or (any(out.iterdir()) and not is_ours(out)):
             raise OutputError(f"This is not a fewtune {kind}, so it is not overwritten.", where=str(out), how=another)
+
+
+def check_work(work: Path, mark: str, also: Collection[str] = ()) -> None:
+    """Refuse to delete what somebody else keeps under the name of the work in progress.
+
+    Args:
+        work: the folder of the work in progress.
+        mark: name of a file that every folder of ours holds.
+        also: names of which one may be there alone.
+
+    Raises:
+        OutputError: there is a folder that is not empty, and not of our own making.
+    """
+    kept = {path.name for path in work.iterdir()} if work.is_dir() else set()
+    if kept and mark not in kept and not (len(kept) == 1 and kept <= set(also)):
+        raise OutputError(
+            "The work in progress would take the place of a folder that fewtune did not make.",
+            where=str(work),
+            how="Move it away, or give another --out.",
+        )
 
 
 def publish(built: Path, out: Path, *, overwrite: bool) -> None:

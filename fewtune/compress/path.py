@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.read import read_manifest, verify
-from fewtune.bundle.write import check_free, output_errors, publish, write_contents
+from fewtune.bundle.write import check_free, check_work, output_errors, publish, write_contents, write_file
 from fewtune.compress.footprint import QUICK, THOROUGH, Care, footprints, size_bytes
 from fewtune.compress.material import Material, gather, of_training
 from fewtune.compress.wording import describe
@@ -31,6 +31,8 @@ from fewtune.runtime import Runtime, open_bundle, respond
 from fewtune.types import Compression, Dataset, Footprint, Trade
 
 ORIGINAL = "original"
+# What tells a folder of this work in progress from another's.
+_MARK = "compressing"
 # Times of two runs of the same thing differ by this much on a machine that does other work as well.
 SAME_SPEED = 1.05
 AUTO, NONE = "auto", "none"
@@ -133,9 +135,10 @@ def compress_bundle(
         BundleError: the bundle is missing, altered or compressed already.
         RecipeError: a wish is not known, cannot be fulfilled, or is out of reach; says what could be reached.
         DataError: there is nothing to measure on.
-        OutputError: `out` is taken or cannot be written to.
+        OutputError: `out`, or the place of the work in progress, is taken or cannot be written to.
     """
     check_free(out, overwrite=overwrite)
+    check_work(run.work, _MARK)
     if bundle.resolve() == out.resolve():
         raise OutputError("The result would take the place of the bundle.", where=str(out), how="Give another --out.")
     _check_wishes(wishes)
@@ -148,6 +151,7 @@ def compress_bundle(
     with output_errors(run.work):
         shutil.rmtree(run.work, ignore_errors=True)
         run.work.mkdir(parents=True)
+        write_file(run.work / _MARK, b"")
         try:
             session = _Session(bundle, manifest, content, material, wishes, task, run)
             found = session.compression(plans)

@@ -238,6 +238,30 @@ def test_places_that_cannot_be(bundle: Path, tmp_path: Path) -> None:
         pipeline.compress(bundle, bundle, Wishes(), overwrite=True)
 
 
+def test_a_folder_of_somebody_else_is_not_deleted(bundle: Path, tmp_path: Path, more: Callable[..., None]) -> None:
+    more()
+    theirs = tmp_path / "small.compressing"
+    theirs.mkdir()
+    (theirs / "thesis.txt").write_text("mine")
+    with pytest.raises(OutputError, match="did not make"):
+        pipeline.compress(bundle, tmp_path / "small", Wishes())
+    assert (theirs / "thesis.txt").read_text() == "mine"
+
+
+def test_what_an_interrupted_run_left_makes_place(
+    bundle: Path, tmp_path: Path, more: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    more()
+    out, left = tmp_path / "small", tmp_path / "small.compressing"
+    with monkeypatch.context() as killed:
+        killed.setattr("fewtune.compress.path.shutil.rmtree", lambda *_, **__: None)
+        killed.setattr("fewtune.compress.path._Session.deliver", lambda *_, **__: None)
+        pipeline.compress(bundle, out, Wishes())
+    assert left.is_dir()
+    assert pipeline.compress(bundle, out, Wishes()).kept
+    assert not left.exists()
+
+
 def test_what_has_no_encoder_says_so(tfidf_model: fewtune.Model, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="table of embeddings"):
         pipeline.compress(tfidf_model.bundle, tmp_path / "small", Wishes(prune="vocabulary"))
