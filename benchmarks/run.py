@@ -4,9 +4,9 @@
     python benchmarks/run.py accuracy --quick    one draw
 
 Results are JSON lines under benchmarks/results/ (or --results DIR), each with the commit it was measured at;
-a measurement that is there already at this commit (--any-commit: at whichever) is not made again. Data: --data DIR or FEWTUNE_DATA, folders text_<name> with
-train.csv and test.csv, imgcls_<name> with train/<class> and test/<class>, det_bccd with train.json and
-test.json, seg_camvid with train.txt and test.txt.
+a measurement that is there already at this commit (--any-commit: at whichever) is not made again.
+Data: --data DIR or FEWTUNE_DATA, folders text_<name> with train.csv and test.csv, imgcls_<name> with train/<class>
+and test/<class>, det_bccd with train.json and test.json, seg_camvid with train.txt and test.txt.
 """
 
 from __future__ import annotations
