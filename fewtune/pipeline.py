@@ -188,14 +188,14 @@ def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = No
 
 
 def augment(
-    recipe: Recipe, *, copies: int, strength: float, source: Any = None, progress: Progress | None = None
+    recipe: Recipe, *, copies: int, strength: float | None = None, source: Any = None, progress: Progress | None = None
 ) -> AugmentedTable:
     """The data with views of its texts beside them; those that `fit` learns from, where nothing else is asked for.
 
     Args:
         recipe: the data, its columns, the augmentations' names and the seed.
         copies: views of each text.
-        strength: share of a text's words that is changed.
+        strength: share of a text's words that is changed; None: the usual one of each augmentation.
         source: the data, where it is not the file that `recipe.data` names.
         progress: where progress is shown.
 
@@ -207,7 +207,8 @@ def augment(
     labels = sorted(set(table.column(columns.label))) if columns.label else []
     policies = Policies(catalog.augmentations())
     policy = policies.named(recipe.augment.split(","), copies=copies, strength=strength, keep=labels, where="--with")
-    return augment_table(table, columns, policy, RunContext(Path(), recipe.seed, progress=progress or SilentProgress()))
+    run = RunContext(Path(), recipe.seed, recipe.threads or usable_cores(), progress or SilentProgress())
+    return augment_table(table, columns, policy, run)
 
 
 def augment_pictures_into(

@@ -90,15 +90,17 @@ def tensors(words: int, *, shared: bool = True, seed: int = 0) -> dict[str, np.n
     return found
 
 
-def write_student(folder: Path, *, shared: bool = True, int8: bool = False, listed: bool = True) -> Path:
-    """A folder that holds a student from English to Portuguese."""
+def write_student(
+    folder: Path, *, shared: bool = True, int8: bool = False, listed: bool = True, pair: str = "enpt"
+) -> Path:
+    """A folder that holds a student, from English to Portuguese where no other pair is named."""
     folder.mkdir(parents=True, exist_ok=True)
     vocabulary = pieces()
     weights = tensors(len(vocabulary), shared=shared)
     scales = {name: 20.0 for name in weights if "_W" in name and "_ln_" not in name} if int8 else None
-    (folder / "model.enpt.bin").write_bytes(write_marian(weights, SETTINGS, int8=scales))
+    (folder / f"model.{pair}.bin").write_bytes(write_marian(weights, SETTINGS, int8=scales))
     for name in ["vocab"] if shared else ["srcvocab", "trgvocab"]:
-        (folder / f"{name}.enpt.spm").write_bytes(sentencepiece_model(vocabulary))
+        (folder / f"{name}.{pair}.spm").write_bytes(sentencepiece_model(vocabulary))
     if listed:
-        (folder / "lex.50.50.enpt.s2t.bin").write_bytes(shortlist(len(vocabulary)))
+        (folder / f"lex.50.50.{pair}.s2t.bin").write_bytes(shortlist(len(vocabulary)))
     return folder

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -88,34 +89,51 @@ class Policy:
         """Equal where the views are."""
         return self.copies, tuple((type(some), some.full_name, some.strength, some.keep) for some in self.augmentations)
 
-    def views(self, texts: Sequence[str], generator_of: GeneratorOf, *, progress: Progress | None = None) -> Views:
+    @property
+    def is_slow(self) -> bool:
+        """Whether making views takes so long that it is foreseen."""
+        return any(augmentation.is_slow for augmentation in self.augmentations)
+
+    @property
+    def _turns(self) -> dict[Augmentation, int]:
+        """Views of each text by each augmentation."""
+        each, rest = divmod(self.copies, len(self.augmentations))
+        return {some: each + (turn < rest) for turn, some in enumerate(self.augmentations)}
+
+    def seconds(self, texts: Sequence[str], *, threads: int = 1) -> float:
+        """What `views` will take, as far as that is worth foreseeing."""
+        return sum(some.seconds(texts, count, threads=threads) for some, count in self._turns.items() if count)
+
+    def views(
+        self, texts: Sequence[str], generator_of: GeneratorOf, *, threads: int = 1, progress: Progress | None = None
+    ) -> Views:
         """Make views.
 
         Args:
             texts: n texts.
             generator_of: text to a generator of its own, so that the order of the texts changes nothing.
+            threads: that may be used.
             progress: where progress is shown.
 
         Raises:
-            MissingExtraError: the texts need something that is not installed.
+            MissingExtraError, RecipeError: the texts need what is not there.
         """
+        shown = progress or SilentProgress()
         for augmentation in self.augmentations:
             augmentation.check(texts)
-        each, rest = divmod(self.copies, len(self.augmentations))
-        turns = {some: each + (turn < rest) for turn, some in enumerate(self.augmentations)}
-        found: list[View] = []
-        with (progress or SilentProgress()).step("Make views", total=len(texts)) as step:
-            for number, text in enumerate(texts):
-                seen: dict[str, str] = {}
-                generator = generator_of(text)
-                for augmentation, count in turns.items():
-                    for view in augmentation.views(text, count, generator):
-                        seen.setdefault(view, augmentation.name)
-                found += [View(view, number, name) for view, name in seen.items()]
-                step.advance()
+            if remark := augmentation.remark(texts):
+                shown.say(remark)
+        generators = [generator_of(text) for text in texts]
+        seen: list[dict[str, str]] = [{} for _ in texts]
         wanted: Counter[str] = Counter()
-        for some, count in turns.items():
-            wanted[some.name] += count * len(texts)
+        with shown.step("Make views", total=len(texts) * len(self._turns)) as step:
+            for augmentation, count in self._turns.items():
+                made = augmentation.views_of(texts, count, generators, threads=threads, step=step)
+                for views, known in zip(made, seen, strict=True):
+                    for view in views:
+                        known.setdefault(view, augmentation.name)
+                wanted[augmentation.name] += count * len(texts)
+        found = [View(view, number, name) for number, views in enumerate(seen) for view, name in views.items()]
         return Views(tuple(found), wanted)
 
 
@@ -157,11 +175,11 @@ class Policies:
         names: Sequence[str],
         *,
         copies: int = COPIES,
-        strength: float = 0.1,
+        strength: float | None = None,
         keep: Sequence[str] = (),
         where: str = "--augment",
     ) -> Policy:
-        """The policy of these augmentations.
+        """The policy of these augmentations; without a strength, each has its usual one.
 
         Raises:
             RecipeError: one is not known, or the strength or the copies are out of range.
@@ -169,21 +187,29 @@ class Policies:
         known = [*self._known, *(f"{name}:{source}" for name, some in self._known.items() for source in some.sources)]
         wanted = list(dict.fromkeys(name.strip() for name in names if name.strip()))
         for name in wanted:
-            if name not in known:
+            base = self._known.get(name.partition(":")[0])
+            if name not in known and not (base and base.names_sources):
                 raise RecipeError(f"There is no augmentation {name!r}.", where=where, how=nearest(name, known))
         if not wanted:
             raise RecipeError("No augmentation was named.", where=where, how=f"Known: {', '.join(self._known)}.")
         if not 1 <= copies <= MOST_COPIES:
             raise RecipeError(f"There cannot be {copies} copies.", where="--copies", how=f"From 1 to {MOST_COPIES}.")
-        # Only what has sources takes a third argument.
-        parts = [name.split(":") for name in wanted]
-        return Policy(tuple(self._known[name](strength, keep, *source) for name, *source in parts), copies)
+        return Policy(tuple(self._made(name, strength, keep) for name in wanted), copies)
+
+    def _made(self, name: str, strength: float | None, keep: Sequence[str]) -> Augmentation:
+        base, colon, source = name.partition(":")
+        given: dict[str, Any] = {"keep": keep}
+        if strength is not None:
+            given["strength"] = strength
+        if colon:  # only what has sources takes one
+            given["source"] = source
+        return self._known[base](**given)
 
 
 def _usable(policy: Policy, texts: Sequence[str]) -> bool:
     try:
         for augmentation in policy.augmentations:
             augmentation.check(texts)
-    except MissingExtraError:
+    except (MissingExtraError, RecipeError):
         return False
     return True

@@ -55,6 +55,13 @@ def negates(word: str) -> bool:
     return negated or not _CHINESE_NEGATIONS.isdisjoint(word)
 
 
+def negations(text: str) -> int:
+    """How many words of a text are negations, or hold one; in Chinese, how many characters are."""
+    tokens = TOKEN.findall(text)
+    words = sum(negates(word) for _, word, _, _ in tokens if word)
+    return words + sum(char in _CHINESE_NEGATIONS for _, _, han, _ in tokens for char in han)
+
+
 def phrases(names: Sequence[str]) -> re.Pattern[str] | None:
     """A pattern with one group that finds any of `names` where it stands as a word; None where there are none."""
     wanted = sorted({name.strip() for name in names if name.strip()}, key=len, reverse=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from fewtune.augment.policy import Policy
@@ -46,7 +47,8 @@ def augment_table(table: Table, columns: Columns, policy: Policy, run: RunContex
             how="Augment the data as it was before, or rename the column.",
         )
     texts = table.column(columns.text)
-    made = policy.views(texts, lambda text: run.generator("augment", text), progress=run.progress)
+    generator_of = partial(run.generator, "augment")
+    made = policy.views(texts, generator_of, threads=run.threads, progress=run.progress)
     place = table.columns.index(columns.text)
     # Views must not be parted from their row by the folds of whoever learns from this table.
     grouped = columns.group is not None

@@ -178,6 +178,10 @@ class FastTranslate(TranslationModel):
         return read_translator(self.folder)
 
 
+# Both directions of the pair that arrives by pip.
+EMBEDDED_TRANSLATORS = (FastTranslate("en", "pt"), FastTranslate("pt", "en"))
+
+
 class FolderTranslator(TranslationModel):
     """A Marian student in a folder, in the layout of Mozilla's and Bergamot's translation models."""
 

@@ -235,6 +235,10 @@ _REASONS = {
     r"a --budget longer by about (\d+) min tries it": (
         "大约需要 {}，而预算只剩 {}；把 --budget 加长约 {} 分钟就能试它"
     ),
+    r"its views by (.+) would take about (\d+ s), and (\d+ s) of the budget were left; "
+    r"a --budget longer by about (\d+) min tries it": (
+        "用 {} 生成增强样本大约需要 {}，而预算只剩 {}；把 --budget 加长约 {} 分钟就能试它"
+    ),
     r"it reads (.+), and the data is also in (.+)": "它只懂 {}，而数据中还有 {}",
     r"it is not installed: (pip install .+)": "没有安装：{}",
     r"in the same time it finds less than partial does: --method full tries it": (

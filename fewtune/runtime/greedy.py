@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from fewtune.progress import Step
+from fewtune.runtime.sampling import Sampling
 from fewtune.runtime.shortlist import Shortlist
 from fewtune.types import FloatArray, IntArray
 
@@ -81,7 +82,12 @@ class StepNetwork(Protocol):
 
 
 def decode(
-    network: StepNetwork, sources: Sequence[Source], words: Words, *, step: Step | None = None
+    network: StepNetwork,
+    sources: Sequence[Source],
+    words: Words,
+    *,
+    sampling: Sampling | None = None,
+    step: Step | None = None,
 ) -> list[list[int]]:
     """Translate.
 
@@ -89,6 +95,7 @@ def decode(
         network: what computes the logits.
         sources: n sentences.
         words: what may be used.
+        sampling: how words are drawn by chance; None: the likeliest is taken.
         step: is told of every sentence done.
 
     Returns:
@@ -96,7 +103,8 @@ def decode(
     """
     found: list[list[int]] = [[] for _ in sources]
     for batch in _batches([len(source.ids) for source in sources]):
-        decoded = _Batch(network, [sources[i] for i in batch], words).decode()
+        drawn = sampling.of(batch) if sampling else None
+        decoded = _Batch(network, [sources[i] for i in batch], words, drawn).decode()
         for i, ids in zip(batch, decoded, strict=True):
             found[i] = ids
         if step is not None:
@@ -116,7 +124,9 @@ def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
 class _Batch:
     """Sentences that are decoded together."""
 
-    def __init__(self, network: StepNetwork, sources: Sequence[Source], words: Words) -> None:
+    def __init__(
+        self, network: StepNetwork, sources: Sequence[Source], words: Words, sampling: Sampling | None
+    ) -> None:
         self._network = network
         allowed = [words.of(source) for source in sources]
         output_ids = np.unique(np.concatenate(allowed))
@@ -128,6 +138,7 @@ class _Batch:
         self._output_ids = output_ids
         self._waiting = [[np.searchsorted(output_ids, forms) for forms in source.marks] for source in sources]
         self._limits = [words.limit(source) for source in sources]
+        self._draws = sampling.draws(max(self._limits) + 1) if sampling else None
         self._memory = network.begin(*_padded(sources), output_ids)
         self._found: list[list[int]] = [[] for _ in sources]
 
@@ -138,6 +149,8 @@ class _Batch:
         position = 0
         while going.any():
             logits = self._network.step(self._memory, previous, position) + bias
+            if self._draws is not None:
+                logits[np.arange(len(rows)), self._draws.words(logits, rows, position)] = np.inf
             previous = logits.argmax(axis=1).astype(np.int64)
             for row in np.flatnonzero(going):
                 previous[row] = self._next(int(rows[row]), logits[row], bias[row], int(previous[row]), position)

@@ -156,9 +156,9 @@ class HeadCandidate(Candidate):
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost:
         """Encode a sample of texts and fit heads to it, and scale both up."""
-        texts = AugmentedTexts.of(dataset, self._policy, run).texts
+        texts, of_views = AugmentedTexts.foreseen(dataset, self._policy, run)
         unlabelled = self._unlabelled(dataset)
-        seconds = encoding_seconds(self._encoder, [*texts, *unlabelled], None, run)
+        seconds = of_views + encoding_seconds(self._encoder, [*texts, *unlabelled], None, run)
         heads = heads_seconds(dataset, self._encoder.parts.width, len(self._trials), run)
         each = heads * (len(texts) + self._share * len(unlabelled)) / len(dataset)
         return Cost(once=seconds, each=each, final=1.0, delivered_mb=delivered_mb(self._encoder.graph, _GRAPHS))

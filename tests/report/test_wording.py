@@ -92,6 +92,8 @@ def test_every_finding() -> None:
 @pytest.mark.parametrize(
     "why",
     [
+        "its views by back-translation would take about 90 s, and 12 s of the budget were left; "
+        "a --budget longer by about 2 min tries it",
         "the budget was spent",
         "it reads en, and the data is also in zh, de",
         'it is not installed: pip install "fewtune[train]"',

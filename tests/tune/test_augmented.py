@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pytest
@@ -14,8 +14,9 @@ import fewtune
 from fewtune import catalog
 from fewtune.augment.policy import Policy
 from fewtune.errors import RecipeError
-from fewtune.interfaces import Augmentation, Candidate, Prior, RunContext
-from fewtune.ladder import climb
+from fewtune.interfaces import Augmentation, Candidate, Prior, RunContext, TuningError
+from fewtune.journal import Journal
+from fewtune.ladder import NothingTriedError, climb
 from fewtune.recipe import Recipe
 from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
@@ -138,6 +139,55 @@ def test_views_are_made_once_a_run(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert len(made) > once
     other = AugmentedTexts.of(data, POLICY, RunContext(tmp_path, seed=1))
     assert other.texts != before.texts
+
+
+class Slow(Marked):
+    """Takes a second a view."""
+
+    name = "slow"
+    is_slow = True
+    made: ClassVar[list[int]] = []
+
+    def seconds(self, texts: Sequence[str], count: int, *, threads: int = 1) -> float:
+        return float(len(texts) * count)
+
+    def views_of(self, texts: Sequence[str], *arguments: Any, **named: Any) -> list[list[str]]:
+        self.made.append(len(texts))
+        return super().views_of(texts, *arguments, **named)
+
+
+def test_slow_views_are_foreseen_and_not_begun_where_they_do_not_fit(tmp_path: Path) -> None:
+    data, policy, task = random_data(), Policy((Slow(),), 3), TextClassification()
+    candidate = HeadCandidate(cast(Any, Encoder()), {"label_names": 0.0, "C": 1.0}, policy)
+    Slow.made.clear()
+    cost = candidate.foresee(data, RunContext(tmp_path, budget_seconds=300))
+    assert 180 < cost.once < 190
+    assert not Slow.made
+    short = RunContext(tmp_path, budget_seconds=200)
+    with pytest.raises(TuningError, match="180 s"):
+        candidate.foresee(data, short)
+    with pytest.raises(TuningError, match="180 s"):
+        TfidfCandidate({}, policy).fit(data, {"C": 1.0}, short)
+    with pytest.raises(NothingTriedError, match="180 s"):
+        climb([TfidfCandidate({}, policy)], data, task.resample(data, short), task, short)
+    assert not Slow.made
+    long = RunContext(tmp_path, budget_seconds=300)
+    climb([TfidfCandidate({}, policy), candidate], data, task.resample(data, long), task, long)
+    assert Slow.made == [len(data)]
+
+
+def test_slow_views_are_made_once_for_all_sittings(tmp_path: Path) -> None:
+    data, policy = random_data(6), Policy((Slow(),), 2)
+    Slow.made.clear()
+    first, again = (
+        AugmentedTexts.of(data, policy, RunContext(tmp_path, journal=Journal(tmp_path), budget_seconds=99))
+        for _ in range(2)
+    )
+    assert Slow.made == [6]
+    assert list(again.texts) == list(first.texts)
+    assert again.owners.tolist() == first.owners.tolist()
+    other = RunContext(tmp_path, seed=1, journal=Journal(tmp_path), budget_seconds=99)
+    assert list(AugmentedTexts.of(data, policy, other).texts) != list(first.texts)
 
 
 def test_an_example_without_views_keeps_its_weight() -> None:
