@@ -39,8 +39,10 @@ from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, 
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
 from fewtune.compress.int8 import Int8
+from fewtune.compress.static import StaticStudent
 from fewtune.compress.structure import FewerLayers, StructuredPruning
 from fewtune.compress.vocabulary import VocabularyPruning
+from fewtune.compress.words import WordsStudent
 from fewtune.errors import RecipeError, nearest
 from fewtune.interfaces import (
     Augmentation,
@@ -150,8 +152,10 @@ def picture_augmentations() -> dict[str, type[PictureAugmentation]]:
 
 
 def compressors() -> dict[str, Compressor]:
-    """Every way to make a bundle smaller by its name."""
-    built_in = (VocabularyPruning(), StructuredPruning(), FewerLayers(), Int8(), Float16Storage())
+    """Every way to make a bundle smaller by its name; where a target asks for all of them, they are tried in turn."""
+    policies = Policies(augmentations())
+    students = (StaticStudent(policies), WordsStudent(policies))
+    built_in = (VocabularyPruning(), *students, StructuredPruning(), FewerLayers(), Int8(), Float16Storage())
     return {some.name: some for some in (*built_in, *_plugins("compressors"))}
 
 

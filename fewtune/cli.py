@@ -512,7 +512,11 @@ def compress(
         ),
     ] = "",
     distill: Annotated[
-        str, typer.Option(help="A smaller model that learns from this one, for texts: layers:3 has three layers.")
+        str,
+        typer.Option(
+            help="A smaller model that learns from this one, for texts: layers:3 has three layers, static looks up a "
+            "vector a piece, tfidf counts words."
+        ),
     ] = "",
     max_drop: Annotated[float, typer.Option(help="Accuracy that may be lost, as a fraction: 0.01 is a point.")] = 0.01,
     target_mb: Annotated[float | None, typer.Option(help="Size that must be reached, in megabytes.")] = None,
@@ -520,6 +524,9 @@ def compress(
     data: Annotated[
         str | None, typer.Option(help="What to measure on, labelled or not. [default: what the bundle keeps]")
     ] = None,
+    unlabeled: Annotated[
+        str, typer.Option(help="Inputs to learn from too, without labels; the smaller model is not measured on them.")
+    ] = "",
     text: TextColumn = None,
     label: LabelColumn = None,
     seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
@@ -533,7 +540,7 @@ def compress(
         from fewtune.compress.path import Wishes
         from fewtune.terminal import TerminalProgress, show_compression
 
-        given = {"text": text, "label": label, "seed": seed, "threads": threads}
+        given = {"text": text, "label": label, "seed": seed, "threads": threads, "unlabeled": unlabeled}
         wishes = Wishes(to, prune, distill, max_drop, target_mb, target_ms)
         found = pipeline.compress(
             bundle,

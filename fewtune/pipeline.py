@@ -261,6 +261,7 @@ def compress(
     wishes: Wishes,
     *,
     data: Any = None,
+    unlabelled: Any = None,
     recipe: Recipe | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -280,7 +281,17 @@ def compress(
 
     known = catalog.compressors()
     return compress_bundle(
-        bundle, out, wishes, task, known, run, data=data, recipe=recipe, overwrite=overwrite, private=private
+        bundle,
+        out,
+        wishes,
+        task,
+        known,
+        run,
+        data=data,
+        unlabelled=unlabelled or recipe.unlabeled or None,
+        recipe=recipe,
+        overwrite=overwrite,
+        private=private,
     )
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.bundle.manifest import Manifest
-from fewtune.errors import DataError
+from fewtune.errors import DataError, RecipeError
 from fewtune.interfaces import ClassifierTask, RunContext, Task
 from fewtune.recipe import Recipe
 from fewtune.types import Dataset, Example, IntArray
@@ -51,7 +51,9 @@ class Material:
         return [example.input for example in self.measured]
 
 
-def gather(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Recipe, run: RunContext) -> Material:
+def gather(
+    bundle: Path, manifest: Manifest, task: Task, data: Any, unlabelled: Any, recipe: Recipe, run: RunContext
+) -> Material:
     """Find the examples: those that are given, else what the bundle keeps in private/.
 
     Args:
@@ -59,12 +61,37 @@ def gather(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Reci
         manifest: what it says of itself.
         task: reads the data.
         data: labelled or not; None: the bundle's own.
+        unlabelled: inputs to learn from too, never to measure on; None: none.
         recipe: names of the data's columns.
         run: its generator decides which half is learnt from where there is nothing else.
 
     Raises:
         DataError: there is nothing to measure on, or the data cannot be read.
+        RecipeError: nothing of this task learns from unlabelled inputs.
     """
+    found = _measurable(bundle, manifest, task, data, recipe, run)
+    return found if unlabelled is None else _with_unlabelled(found, task, unlabelled, recipe)
+
+
+def _with_unlabelled(found: Material, task: Task, source: Any, recipe: Recipe) -> Material:
+    """With inputs to learn from that are none of those that are measured on."""
+    if not isinstance(task, ClassifierTask):
+        raise RecipeError(
+            f"There is nothing that learns from unlabelled data for {task.name}.",
+            where="--unlabeled",
+            how="Leave --unlabeled out.",
+        )
+    inputs = task.inputs(source, recipe)
+    added = tuple(Example(value) for value in inputs.values if value)
+    groups = task.groups(replace(found.dataset, examples=(*found.measured, *added)))
+    measured = set(groups[: len(found.measured)].tolist())
+    own = groups[len(found.measured) :].tolist()
+    fresh = tuple(example for example, group in zip(added, own, strict=True) if group not in measured)
+    words = f"{found.words}; {len(fresh)} unlabelled inputs were learnt from too"
+    return replace(found, learnt=(*found.learnt, *fresh), words=words)
+
+
+def _measurable(bundle: Path, manifest: Manifest, task: Task, data: Any, recipe: Recipe, run: RunContext) -> Material:
     training = _kept(bundle / _TRAINING, task)
     if data is not None:
         given = _read(task, data, recipe)

@@ -28,7 +28,8 @@ from fewtune.interfaces import Compressor, Content, ImpossibleError, RunContext,
 from fewtune.journal import Journal
 from fewtune.recipe import Recipe
 from fewtune.runtime import Runtime, open_bundle, respond
-from fewtune.types import Compression, Dataset, Footprint, Trade
+from fewtune.runtime.answers import SCOPE_FILE
+from fewtune.types import AnswerRules, Compression, Dataset, Footprint, Trade
 
 ORIGINAL = "original"
 # What tells a folder of this work in progress from another's.
@@ -61,6 +62,11 @@ class Wishes:
     max_drop: float = 0.01
     target_mb: float | None = None
     target_ms: float | None = None
+
+    @property
+    def aimed(self) -> bool:
+        """Whether something is to be reached."""
+        return self.target_mb is not None or self.target_ms is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +119,7 @@ def compress_bundle(
     run: RunContext,
     *,
     data: Any = None,
+    unlabelled: Any = None,
     recipe: Recipe | None = None,
     overwrite: bool = False,
     private: Private,
@@ -127,6 +134,7 @@ def compress_bundle(
         compressors: name to what can be done.
         run: threads, seed, progress; its folder is the work in progress, and is deleted in the end.
         data: examples to measure on, labelled or not; None: the bundle's own.
+        unlabelled: inputs that may be learnt from beside the bundle's own; None: none.
         recipe: names of the data's columns.
         overwrite: replace a bundle that stands at `out`.
         private: makes the private files of the result from its manifest, the old ones and its name.
@@ -147,7 +155,7 @@ def compress_bundle(
     _check_fresh(bundle, manifest)
     content = _content(bundle, manifest)
     plans = _plans(content, wishes, compressors, bundle)
-    material = gather(bundle, manifest, task, data, recipe or Recipe(), run)
+    material = gather(bundle, manifest, task, data, unlabelled, recipe or Recipe(), run)
     with output_errors(run.work):
         shutil.rmtree(run.work, ignore_errors=True)
         run.work.mkdir(parents=True)
@@ -335,7 +343,12 @@ class _Session:
         content = self.content(plan)
         folder = self._run.work / f"candidate-{len(self._made)}"
         manifest = replace(
-            self._original.manifest, graphs=content.contracts, backbone=content.backbone, files={}, private_files={}
+            self._original.manifest,
+            graphs=content.contracts,
+            backbone=content.backbone,
+            answer_rules=_answer_rules(self._original.manifest, content),
+            files={},
+            private_files={},
         )
         manifest = self._write(folder, manifest, {**content.graphs, **content.assets}, name, None)
         self._made[name] = (folder, manifest)
@@ -371,8 +384,7 @@ class _Session:
         """
         keeping = [trade for trade in trades if not trade.failed]
         reaching = [trade for trade in keeping if self._reaches(trade)]
-        aimed = self._wishes.target_mb is not None or self._wishes.target_ms is not None
-        if aimed and not reaching and not self._reaches(original):
+        if self._wishes.aimed and not reaching and not self._reaches(original):
             raise _out_of_reach(self._wishes, [original, *keeping], trades)
         return min(reaching, key=lambda trade: trade.footprint.size_mb, default=None)
 
@@ -391,6 +403,8 @@ class _Session:
         """The changed files, and beside them whatever else the original holds."""
         source, original = self._original.folder, self._original.manifest
         gone = {name for graph in original.graphs for name in (graph.file, graph.tokenizer, graph.preprocess)}
+        if manifest.answer_rules.scope_threshold is None:
+            gone.add(SCOPE_FILE)
         others = {file for file in original.files if file not in gone and file != "README.md"}
         public = {**{file: (source / file).read_bytes() for file in others}, **changed}
         kept = {}
@@ -402,6 +416,13 @@ class _Session:
             }
             kept = private(manifest, kept, name)
         return write_contents(folder, public, manifest, name=name, private=kept)
+
+
+def _answer_rules(manifest: Manifest, content: Content) -> AnswerRules:
+    """The original's; what has no vectors of its inputs cannot tell those of another kind."""
+    if any("features" in some.outputs for some in content.contracts):
+        return manifest.answer_rules
+    return replace(manifest.answer_rules, scope_threshold=None)
 
 
 def _name(plan: Plan) -> str:
@@ -461,15 +482,19 @@ def _plans(content: Content, wishes: Wishes, compressors: Mapping[str, Compresso
                     how=_possible(content, serving),
                 )
         return [tuple(named)]
-    fitting = [_Way(some, None) for some in serving.values() if some.by_itself and not some.obstacle(content)]
-    if not fitting:
+    usable = [_Way(some, None) for some in serving.values() if not some.obstacle(content)]
+    fitting = [way for way in usable if way.compressor.by_itself]
+    # Where something has to be reached, the dearer ways follow, on top of what is pruned by itself.
+    further = [way for way in usable if wishes.aimed and not way.compressor.by_itself]
+    below = [way for way in fitting if way.compressor.option == "prune"]
+    if not fitting and not further:
         reasons = "; ".join(f"{name}: {some.obstacle(content)}" for name, some in serving.items()) or "nothing is known"
         raise RecipeError(
             f"There is nothing to make smaller in this bundle ({reasons}).",
             where=str(bundle),
             how=_possible(content, serving),
         )
-    return [(way,) for way in fitting]
+    return [*((way,) for way in fitting), *((*below, way) for way in further)]
 
 
 def _way(text: str, option: str, serving: Mapping[str, Compressor]) -> _Way:

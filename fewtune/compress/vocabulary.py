@@ -53,7 +53,7 @@ class VocabularyPruning(Compressor):
         """Why not: no encoder, or a tokenizer of another kind."""
         if not any(_holds_table(graph) for graph in content.graphs.values()):
             return "it has no table of embeddings, as a frozen or tuned encoder has"
-        if not any(_kind(asset) for name, asset in content.assets.items() if name.startswith("tokenizer")):
+        if not any(is_prunable(asset) for name, asset in content.assets.items() if name.startswith("tokenizer")):
             return "its tokenizer is neither of the kind Unigram nor WordPiece"
         return ""
 
@@ -71,7 +71,7 @@ class VocabularyPruning(Compressor):
         all_kept: dict[str, list[int]] = {}
         for name in dict.fromkeys(contract.tokenizer for contract in content.contracts if contract.tokenizer):
             served = [some.file for some in content.contracts if some.tokenizer == name]
-            if not _kind(assets[name]) or not all(_holds_table(graphs[file]) for file in served):
+            if not is_prunable(assets[name]) or not all(_holds_table(graphs[file]) for file in served):
                 continue
             vocabulary = Vocabulary.read(assets[name])
             kept = vocabulary.needed(texts, share, also=_padding(content.backbone))
@@ -131,6 +131,14 @@ class Vocabulary:
         found.update(_ids_in(self.description.get("post_processor")))
         # Unigram's have a score of 0, as if they were certain; nothing that is text has.
         return found | set(np.flatnonzero(self.scores == 0).tolist())
+
+    def around(self) -> tuple[list[int], list[int]]:
+        """Ids that the tokenizer puts before and behind a text."""
+        from tokenizers import Tokenizer
+
+        # What comes of an empty text is what stands round any; a text's own ids would stand in the middle.
+        ids = Tokenizer.from_str(json.dumps(self.description)).encode("").ids
+        return ids[: (len(ids) + 1) // 2], ids[(len(ids) + 1) // 2 :]
 
     def needed(self, texts: Sequence[str], strength: float, also: Iterable[int] = ()) -> list[int]:
         """Ids to keep, in rising order.
@@ -219,8 +227,8 @@ def _bare(piece: str) -> str:
     return piece
 
 
-def _kind(tokenizer_json: bytes) -> bool:
-    """Whether this is a tokenizer that can be pruned."""
+def is_prunable(tokenizer_json: bytes) -> bool:
+    """Whether this is a tokenizer of the kind Unigram or WordPiece."""
     try:
         return json.loads(tokenizer_json)["model"]["type"] in ("Unigram", "WordPiece")
     except (ValueError, KeyError, TypeError):

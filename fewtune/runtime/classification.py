@@ -142,10 +142,15 @@ class ClassifierRuntime(ABC):
         return self._graphs[-1][1]
 
     def _blended(self, logits: Sequence[FloatArray]) -> FloatArray:
-        if len(logits) == 1:
-            return _log_softmax(logits[0])
-        weighted = [weight * _log_softmax(some) for (weight, _), some in zip(self._graphs, logits, strict=True)]
-        return _log_softmax(np.sum(weighted, axis=0))
+        return blended(logits, [weight for weight, _ in self._graphs])
+
+
+def blended(logits: Sequence[FloatArray], weights: Sequence[float]) -> FloatArray:
+    """(n, classes) log probabilities of several graphs' (n, classes) logits, averaged by their weights."""
+    if len(logits) == 1:
+        return _log_softmax(logits[0])
+    weighted = [weight * _log_softmax(some) for weight, some in zip(weights, logits, strict=True)]
+    return _log_softmax(np.sum(weighted, axis=0))
 
 
 def _log_softmax(logits: FloatArray) -> FloatArray:

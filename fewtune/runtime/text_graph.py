@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.progress import Step
-from fewtune.types import FloatArray
+from fewtune.types import FloatArray, IntArray
 
 # Tokens, padding included, that go through the graph at once: enough to fill the matrix units of a
 # processor, few enough for activations to stay in its caches.
@@ -86,9 +86,18 @@ class TextGraph:
         """
         return [rows for chunk in _chunks(texts) for rows in self._compute(chunk, [output], step)[0]]
 
+    def run_ids(self, ids: Sequence[IntArray], output: str, *, step: Step | None = None) -> FloatArray:
+        """As `run`, of n arrays (tokens,) of token ids, special ones included."""
+        return np.stack(self._compute_ids(ids, [output], step)[0])
+
     def _compute(self, texts: Sequence[str], outputs: Sequence[str], step: Step | None) -> list[list[FloatArray]]:
         """For each output, the rows of every text."""
         ids = [np.asarray(encoding.ids, np.int64) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+        return self._compute_ids(ids, outputs, step)
+
+    def _compute_ids(
+        self, ids: Sequence[IntArray], outputs: Sequence[str], step: Step | None
+    ) -> list[list[FloatArray]]:
         rows: list[list[Any]] = [[None] * len(ids) for _ in outputs]
         for batch in _batches([len(row) for row in ids]):
             computed = self._session.run(list(outputs), self._feed([ids[i] for i in batch]))

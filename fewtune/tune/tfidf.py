@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 STRENGTHS = (1.0, 3.0, 10.0, 30.0, 100.0)
 _TOKEN = r"\p{Han}|\p{Hiragana}|\p{Katakana}|[\p{L}\p{M}\p{N}_']+|\p{So}|[!?]"
 _MAX_TERMS = 50_000
-_MAX_TOKENS = 4096
+MAX_TOKENS = 4096
 _UNKNOWN = "[UNK]"
 
 
@@ -60,7 +60,7 @@ class TfidfTuner(Tuner):
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
+class Terms:
     """Texts as counts of n-grams.
 
     Attributes:
@@ -74,9 +74,9 @@ class _Terms:
     counts: csr_matrix
 
     @classmethod
-    def of(cls, texts: AugmentedTexts) -> _Terms:
-        """Those of all texts and their views; without labels, so that folds may share them."""
-        tokenizer = _trained_tokenizer(texts.texts)
+    def of(cls, texts: AugmentedTexts, most: int = _MAX_TERMS) -> Terms:
+        """Those of all texts and their views, the `most` commonest; without labels, so that folds may share them."""
+        tokenizer = _trained_tokenizer(texts.texts, most)
         ids = [encoding.ids for encoding in tokenizer.encode_batch_fast(list(texts.texts))]
         # An example and its views count once: what they alone have is no commoner for being repeated.
         grams = [set(_ngrams(row)) for row in ids[: texts.examples]]
@@ -85,7 +85,7 @@ class _Terms:
         occurs = Counter(gram for some in grams for gram in some)
         # In large data an n-gram of one example teaches nothing and costs a column.
         least = 1 if texts.examples < 2000 else 2
-        common = [gram for gram, count in occurs.most_common(_MAX_TERMS) if count >= least]
+        common = [gram for gram, count in occurs.most_common(most) if count >= least]
         # Texts of punctuation alone have no n-grams; the unknown token then fills the one column, with zeros.
         ngrams = tuple(sorted(common, key=lambda gram: (len(gram), gram))) or ((0,),)
         return cls(tokenizer, ngrams, _count(ids, ngrams))
@@ -96,7 +96,7 @@ class _Terms:
         return _count(ids, self.ngrams)
 
 
-def _trained_tokenizer(texts: Sequence[str]) -> Tokenizer:
+def _trained_tokenizer(texts: Sequence[str], most: int) -> Tokenizer:
     from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({_UNKNOWN: 0}, unk_token=_UNKNOWN))
@@ -107,10 +107,10 @@ def _trained_tokenizer(texts: Sequence[str]) -> Tokenizer:
     normalise, words = tokenizer.normalizer.normalize_str, split.pre_tokenize_str
     seen = Counter(word for text in texts for word, _ in words(normalise(text)))
     vocabulary = {_UNKNOWN: 0}
-    for word, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:_MAX_TERMS]:
+    for word, _ in sorted(seen.items(), key=lambda item: (-item[1], item[0]))[:most]:
         vocabulary.setdefault(word, len(vocabulary))
     tokenizer.model = models.WordLevel(vocabulary, unk_token=_UNKNOWN)
-    tokenizer.enable_truncation(_MAX_TOKENS)
+    tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
 
 
@@ -136,7 +136,7 @@ def _count(ids: Sequence[Sequence[int]], ngrams: Sequence[tuple[int, ...]]) -> c
     return csr_matrix((np.array(values, np.float32), columns, starts), shape=(len(ids), len(ngrams)))
 
 
-def _inverse_document_frequency(counts: csr_matrix) -> FloatArray:
+def inverse_document_frequency(counts: csr_matrix) -> FloatArray:
     """(columns,) smoothed idf of a part of the data; 0 for columns that do not occur there."""
     rows, columns = counts.shape  # type: ignore[misc]
     occurs = np.bincount(counts.indices, minlength=columns)
@@ -144,7 +144,7 @@ def _inverse_document_frequency(counts: csr_matrix) -> FloatArray:
     return np.where(occurs > 0, idf, 0.0).astype(np.float32)
 
 
-def _weighted(counts: csr_matrix, idf: FloatArray) -> csr_matrix:
+def weighted(counts: csr_matrix, idf: FloatArray) -> csr_matrix:
     """Rows of log(1 + count) idf, scaled to length 1."""
     rows = counts.copy()
     rows.data = np.log1p(rows.data) * idf[rows.indices]
@@ -164,7 +164,7 @@ class TfidfCandidate(Candidate):
         """Try all strengths, or the one that `settings` fixes."""
         self._strengths = [float(settings["C"])] if "C" in settings else list(STRENGTHS)
         self._policy = policy
-        self._terms: _Terms | None = None
+        self._terms: Terms | None = None
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         """Not foreseen: it is the cheapest rung there is."""
@@ -182,9 +182,9 @@ class TfidfCandidate(Candidate):
 
         def fit_fold(split: Split) -> Iterator[FloatArray]:
             rows, weight = texts.training_rows(split.train)
-            idf = _inverse_document_frequency(terms.counts[rows])
-            validated = _weighted(terms.counts[split.valid], idf)
-            heads = self._heads(_weighted(terms.counts[rows], idf), targets[rows], weight, len(dataset.labels))
+            idf = inverse_document_frequency(terms.counts[rows])
+            validated = weighted(terms.counts[split.valid], idf)
+            heads = self._heads(weighted(terms.counts[rows], idf), targets[rows], weight, len(dataset.labels))
             for head in heads:
                 yield head.log_probs(validated)
 
@@ -199,33 +199,27 @@ class TfidfCandidate(Candidate):
         texts = AugmentedTexts.of(dataset, self._policy, run)
         terms = self._count_terms(texts)
         rows, weight = texts.training_rows(np.arange(len(dataset)))
-        idf = _inverse_document_frequency(terms.counts[rows])
+        idf = inverse_document_frequency(terms.counts[rows])
         chosen = TfidfCandidate(settings)
         targets = class_indices(dataset)[texts.owners[rows]]
-        (head,) = chosen._heads(_weighted(terms.counts[rows], idf), targets, weight, len(dataset.labels))
+        (head,) = chosen._heads(weighted(terms.counts[rows], idf), targets, weight, len(dataset.labels))
         head = head.at(float(settings.get("temperature", 1.0)))
 
         def reference(texts: Sequence[str]) -> FloatArray:
-            return head.log_probs(_weighted(terms.count(texts), idf))
+            return head.log_probs(weighted(terms.count(texts), idf))
 
-        contract = Graph(
-            role="classifier",
-            file="model.onnx",
-            inputs={"input_ids": "int64 [batch, tokens]: ids of tokenizer.json, padded at the end with 0"},
-            outputs={"logits": f"float32 [batch, {len(dataset.labels)}]: softmax gives the labels' probabilities"},
-        )
         return Fitted(
-            graphs={"model.onnx": _graph(terms.ngrams, idf, head)},
-            contracts=(contract,),
+            graphs={"model.onnx": term_graph(terms.ngrams, idf, head)},
+            contracts=(term_contract(len(dataset.labels)),),
             assets={"tokenizer.json": terms.tokenizer.to_str().encode()},
-            backbone={"name": "", "max_tokens": _MAX_TOKENS, "terms": len(terms.ngrams)},
+            backbone={"name": "", "max_tokens": MAX_TOKENS, "terms": len(terms.ngrams)},
             reference=reference,
             seconds=time.perf_counter() - started,
         )
 
-    def _count_terms(self, texts: AugmentedTexts) -> _Terms:
+    def _count_terms(self, texts: AugmentedTexts) -> Terms:
         if self._terms is None:
-            self._terms = _Terms.of(texts)
+            self._terms = Terms.of(texts)
         return self._terms
 
     def _heads(
@@ -234,7 +228,24 @@ class TfidfCandidate(Candidate):
         return fit_linear_heads(rows, targets, sample_weight, classes, self._strengths)
 
 
-def _graph(ngrams: Sequence[tuple[int, ...]], idf: FloatArray, head: LinearHead) -> bytes:
+def term_contract(classes: int) -> Graph:
+    """What `model.onnx` takes and gives."""
+    return Graph(
+        role="classifier",
+        file="model.onnx",
+        inputs={"input_ids": "int64 [batch, tokens]: ids of tokenizer.json, padded at the end with 0"},
+        outputs={"logits": f"float32 [batch, {classes}]: softmax gives the labels' probabilities"},
+    )
+
+
+def term_graph(ngrams: Sequence[tuple[int, ...]], idf: FloatArray, head: LinearHead) -> bytes:
+    """Counting, weighting and head as one serialised ONNX model.
+
+    Args:
+        ngrams: the token ids of each column, single ones first.
+        idf: (columns,).
+        head: of as many columns.
+    """
     from onnx import TensorProto, helper, numpy_helper
 
     singles = [gram for gram in ngrams if len(gram) == 1]

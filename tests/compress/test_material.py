@@ -27,7 +27,7 @@ def test_pictures_under_another_path_are_still_what_was_learnt_from(tfidf_model:
     assert isinstance(task, ClassifierTask)
     manifest = read_manifest(bundle)
     manifest = replace(manifest, labels=("disc", "lines"))
-    material = gather(bundle, manifest, task, str(given), Recipe(), RunContext(tmp_path / "work"))
+    material = gather(bundle, manifest, task, str(given), None, Recipe(), RunContext(tmp_path / "work"))
     assert len(material.measured) == 8, "of 20 given, 12 are copies of what was learnt from"
     assert not material.trained_on
     assert "without 12 that the model learnt from" in material.words

@@ -1,0 +1,128 @@
+"""What a student of another kind learns: texts, and how sure the original is of every class of each.
+
+The texts are those that are at hand, labelled or not, views of them, and halves of two of them put together: the
+original says what is right for any input (Hinton, Vinyals & Dean 2015, arXiv:1503.02531). No PyTorch is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fewtune.augment.policy import Policies
+from fewtune.interfaces import Content, ImpossibleError, RunContext
+from fewtune.recipe import Recipe
+from fewtune.runtime.classification import blended
+from fewtune.runtime.text_graph import TextGraph
+from fewtune.tune.augmented import AugmentedTexts
+from fewtune.tune.linear_head import LinearHead, fit_linear_heads
+from fewtune.types import Dataset, Example, FloatArray, IntArray
+
+FEWEST_TEXTS = 8
+_MOST_TEXTS = 20_000
+# Texts that are halves of two: so many for each, and at most.
+_MIXED_EACH, _MOST_MIXED = 4, 3_000
+# Share of the texts that tell how strongly to regularise, and what is tried.
+_HELD_OUT = 0.2
+_STRENGTHS = (1.0, 10.0, 100.0)
+# A class that is less likely than this is not worth a row.
+_LEAST_SHARE = 0.01
+
+
+@dataclass(frozen=True, slots=True)
+class Lessons:
+    """n texts, and what the original makes of them.
+
+    Attributes:
+        texts: those at hand first, then their views, then halves of two.
+        owners: (n, 2) indices of the texts that each is made of; twice the same where it is made of one.
+        at_hand: how many are neither views nor halves.
+        answers: (n, classes) probabilities.
+    """
+
+    texts: Sequence[str]
+    owners: IntArray
+    at_hand: int
+    answers: FloatArray
+
+
+def lessons(content: Content, examples: Sequence[Example], policies: Policies, run: RunContext) -> Lessons:
+    """Ask the original.
+
+    Args:
+        content: of its bundle.
+        examples: what may be learnt from.
+        policies: make views.
+        run: threads, randomness, progress.
+
+    Raises:
+        ImpossibleError: there are too few texts.
+    """
+    given = tuple(dict.fromkeys(str(example.input) for example in examples))[:_MOST_TEXTS]
+    if len(given) < FEWEST_TEXTS:
+        raise ImpossibleError(
+            f"there are only {len(given)} texts to learn from; give some with --unlabeled, labels are not needed"
+        )
+    dataset = Dataset(content.task, tuple(Example(text) for text in given), (), "what may be learnt from", "")
+    policy = policies.of(dataset, Recipe())[-1]
+    viewed = AugmentedTexts.of(dataset, policy, run)
+    mixed = _pairs(len(given), run.generator("lessons"))
+    texts = [*viewed.texts, *(halves(given[i], given[j]) for i, j in mixed.tolist())]
+    owners = np.concatenate([np.stack([viewed.owners, viewed.owners], axis=1), mixed])
+    with run.progress.step("Ask the original", total=len(texts) * len(content.contracts)) as step:
+        logits = [
+            TextGraph(content.graphs[some.file], content.assets[some.tokenizer], threads=run.threads).run(
+                texts, "logits", step=step
+            )
+            for some in content.contracts
+        ]
+    answers = np.exp(blended(logits, [some.weight for some in content.contracts]))
+    return Lessons(texts, owners, len(given), answers)
+
+
+def _pairs(count: int, generator: np.random.Generator) -> IntArray:
+    """(m, 2) indices of two texts each."""
+    wanted = min(_MIXED_EACH * count, _MOST_MIXED)
+    return np.stack([generator.integers(count, size=wanted), generator.integers(count, size=wanted)], axis=1)
+
+
+def halves(first: str, second: str) -> str:
+    """The first half of one text and the second of the other: of the words, or where none are parted, the letters."""
+    between = " " if " " in first and " " in second else ""
+    start, end = (text.split() if between else list(text) for text in (first, second))
+    return between.join([*start[: (len(start) + 1) // 2], *end[len(end) // 2 :]])
+
+
+def taught_head(rows: Any, taught: Lessons, run: RunContext) -> LinearHead:
+    """A linear head that answers as the original does, regularised as texts that it has not seen ask for.
+
+    A row counts for each class as much as the original takes it for one: that is the cross-entropy to its
+    probabilities.
+
+    Args:
+        rows: (n, width) of the lessons' texts, dense or sparse.
+        taught: n lessons.
+        run: draws the texts that decide how strongly to regularise.
+    """
+    order = run.generator("held out").permutation(taught.at_hand)
+    held_out = order[: max(1, round(_HELD_OUT * taught.at_hand))]
+    learnt = np.flatnonzero(~np.isin(taught.owners, held_out).any(axis=1))
+    losses = [_loss(head, rows[held_out], taught.answers[held_out]) for head in _heads(rows, taught, learnt)]
+    best = int(np.argmin(losses))
+    return list(_heads(rows, taught, np.arange(len(taught.texts)), _STRENGTHS[: best + 1]))[-1]
+
+
+def _heads(
+    rows: Any, taught: Lessons, chosen: IntArray, strengths: Sequence[float] = _STRENGTHS
+) -> Sequence[LinearHead]:
+    answers = taught.answers[chosen]
+    places, classes = np.nonzero(answers > _LEAST_SHARE)
+    weight = answers[places, classes]
+    return list(fit_linear_heads(rows[chosen[places]], classes, weight, answers.shape[1], strengths))
+
+
+def _loss(head: LinearHead, rows: Any, answers: FloatArray) -> float:
+    return float(-(answers * head.log_probs(rows)).sum(axis=1).mean())
