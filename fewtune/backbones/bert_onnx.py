@@ -8,7 +8,7 @@ other formats can be written from a bundle alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 OPSET = 20  # the first with Gelu; LayerNormalization came with 17
 IR_VERSION = 9
 _BLOCK = 32
-_WEIGHT_STEPS = 64
+# Of weights and of activations, on either side of 0.
+WEIGHT_STEPS, ACTIVATION_STEPS = 64, 127
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +67,11 @@ class BertWeights:
 
 
 class _Graph:
-    """Collects nodes and initializers; names every intermediate value by itself."""
+    """Collects nodes and initializers; names every intermediate value by itself; `floats` names what is no integer."""
 
-    def __init__(self) -> None:
+    def __init__(self, floats: Collection[str] = ()) -> None:
         self.nodes: list[onnx.NodeProto] = []
+        self.floats = frozenset(floats)
         self.initializers: dict[str, np.ndarray] = {}
         self._quantised: dict[str, tuple[str, str]] = {}
         self._shapes: dict[int, str] = {}
@@ -115,7 +117,7 @@ class _Graph:
         if hidden not in self._quantised:
             rows = self.op("Reshape", hidden, self.constant(f"rows_of_{width}", [-1, width]))
             largest = self.op("ReduceMax", self.op("Abs", rows), self.constant("int8.axis", [1]), keepdims=0)
-            step = self.op("Mul", largest, self.constant("int8.step", 1 / 127, np.float32))
+            step = self.op("Mul", largest, self.constant("int8.step", 1 / ACTIVATION_STEPS, np.float32))
             scale = self.op("Max", step, self.constant("int8.tiny", 1e-8, np.float32))
             zeros = self.op("Expand", self.constant("int8.zero", 128, np.uint8), self.op("Shape", scale))
             steps = self.op("QuantizeLinear", rows, scale, zeros, axis=0)
@@ -137,19 +139,30 @@ _FLOAT16 = 10
 Pooling = Literal["mean", "cls"]
 
 
-def encoder_graph(weights: BertWeights, *, pooling: Pooling, normalise: bool) -> bytes:
+def matrices(weights: BertWeights) -> list[list[str]]:
+    """Names of the linear layers, in groups that are given the same input, from the bottom to the top."""
+    found: list[list[str]] = []
+    for layer in range(int(weights.config["num_hidden_layers"])):
+        name = f"encoder.layer.{layer}"
+        found.append([f"{name}.attention.self.{part}" for part in ("query", "key", "value")])
+        found += [[f"{name}.{part}.dense"] for part in ("attention.output", "intermediate", "output")]
+    return found
+
+
+def encoder_graph(weights: BertWeights, *, pooling: Pooling, normalise: bool, floats: Collection[str] = ()) -> bytes:
     """Write the encoder.
 
     Args:
         weights: the encoder.
         pooling: one vector a text: the mean over its tokens, or the first token's.
         normalise: whether that vector is scaled to length 1.
+        floats: names of linear layers that are not computed in integers.
 
     Returns:
         A serialised ONNX model: `input_ids` and `attention_mask` (batch, tokens) int64 in,
         `features` (batch, hidden_size) float32 out.
     """
-    graph = _Graph()
+    graph = _Graph(floats)
     hidden = _layers(graph, weights, int(weights.config["num_hidden_layers"]))
     pooled = _mean(graph, hidden) if pooling == "mean" else _first_token(graph, hidden)
     if normalise:
@@ -246,8 +259,10 @@ def _linear(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
 
     A token's scale is its own largest value, so that no answer depends on a neighbour in the batch.
     Weights keep to +-64: two products of theirs with 8-bit activations fit the 16-bit sums of
-    processors that have no VNNI instructions, which would saturate beyond.
+    processors that have no VNNI instructions, which would saturate beyond. What stays in float is kept in 16 bits.
     """
+    if name in graph.floats:
+        return _float_linear(graph, weights, name, hidden)
     steps, scales = _quantise(weights.tensors[f"{name}.weight"])
     width, inner = steps.shape
     rounded, token_scale = graph.quantised(hidden, inner)
@@ -259,10 +274,21 @@ def _linear(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
     return graph.by_token(graph.op("Add", product, bias), width)
 
 
+def _float_linear(graph: _Graph, weights: BertWeights, name: str, hidden: str) -> str:
+    half = graph.constant(f"{name}.weight.float16", _in_float(weights.tensors[f"{name}.weight"]).T, np.float16)
+    # ONNX Runtime unpacks it once, when it opens the graph.
+    product = graph.op("MatMul", hidden, graph.op("Cast", half, to=_FLOAT))
+    return graph.op("Add", product, graph.constant(f"{name}.bias", weights.tensors[f"{name}.bias"], np.float32))
+
+
+def _in_float(weight: Weight) -> np.ndarray:
+    return weight.dequantise() if isinstance(weight, Q4Matrix) else np.asarray(weight, np.float32)
+
+
 def _quantise(weight: Weight) -> tuple[np.ndarray, np.ndarray]:
     """(out, in) steps in -64 to 64 and (out,) scales."""
-    matrix = weight.dequantise() if isinstance(weight, Q4Matrix) else np.asarray(weight, np.float32)
-    scales = np.maximum(np.abs(matrix).max(axis=1) / _WEIGHT_STEPS, 1e-12).astype(np.float32)
+    matrix = _in_float(weight)
+    scales = np.maximum(np.abs(matrix).max(axis=1) / WEIGHT_STEPS, 1e-12).astype(np.float32)
     return np.rint(matrix / scales[:, None]).astype(np.int8), scales
 
 

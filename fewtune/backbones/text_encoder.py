@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -64,9 +64,9 @@ class EncoderParts:
         """How many there are."""
         return int(self.config["num_hidden_layers"])
 
-    def graph(self) -> bytes:
-        """A serialised ONNX model: `input_ids`, `attention_mask` in, `features` out."""
-        return encoder_graph(self.weights, pooling=self.pooling, normalise=self.normalised)
+    def graph(self, floats: Collection[str] = ()) -> bytes:
+        """A serialised ONNX model: `input_ids`, `attention_mask` in, `features` out; `floats` stay out of integers."""
+        return encoder_graph(self.weights, pooling=self.pooling, normalise=self.normalised, floats=floats)
 
     def trunk(self, layers: int) -> bytes:
         """A serialised ONNX model: `input_ids`, `attention_mask` in, `hidden` after the first `layers` layers out."""

@@ -227,7 +227,7 @@ def _with_all_heads(tensors: Mapping[str, np.ndarray], config: Mapping[str, Any]
 
 
 def read_parameters(graph: bytes) -> dict[str, np.ndarray]:
-    """A graph's parameters in float32, those in 4-bit blocks or 8-bit steps unpacked."""
+    """A graph's parameters in float32, those in 4-bit blocks, 8-bit steps or 16 bits unpacked."""
     import onnx
     from onnx import numpy_helper
 
@@ -239,6 +239,8 @@ def read_parameters(graph: bytes) -> dict[str, np.ndarray]:
             tensors[base] = _unpack_blocks(value, stored[f"{base}.scales"])
         elif kind == "int8":
             tensors[base] = _unpack_steps(value, stored[f"{base}.int8_scales"])
+        elif kind == "float16":
+            tensors[base] = np.ascontiguousarray(value.T, np.float32)
         elif kind not in ("scales", "int8_scales") and value.dtype == np.float32:
             tensors[name] = value
     return tensors

@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fewtune.backbones.bert_onnx import BertWeights, Q4Matrix, with_linear_head
+from fewtune.backbones.bert_onnx import BertWeights, Q4Matrix, matrices, with_linear_head
 from fewtune.backbones.text_encoder import EncoderParts
 from fewtune.bundle.export import read_parameters
 from fewtune.compress.vocabulary import TABLE
 from fewtune.interfaces import Compressor, Content, ImpossibleError, RunContext
 from fewtune.runtime.text_graph import TextGraph
+from fewtune.tune.integers import Written, in_integers
 from fewtune.types import Example, FloatArray
 
 _NEEDED = ("torch", "transformers", "lightning")
@@ -35,6 +36,8 @@ _MULTIPLE = 16
 # Texts that importance is measured on, and that recovery learns from, at most.
 _MOST_TEXTS = 4000
 _FEWEST_TEXTS = 8
+# Cosine between what it computes in integers and in float, on average over some texts, before layers stay in float.
+_LEAST_COSINE, _LOOKED_AT = 0.98, 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +112,12 @@ class _Smaller(Compressor):
             states = embedder.run_tokens(texts, "hidden")
             smaller, teachers = shrink(original, states)
             smaller = recovered(original, smaller, teachers, states, run)
-            graphs[contract.file] = with_linear_head(smaller.graph(), original.weight, original.bias)
+            written = _written(smaller, texts, run)
+            graphs[contract.file] = with_linear_head(written.graph, original.weight, original.bias)
             cards[place] = {**card, **described(smaller)}
             notes.append(f"{contract.file} is left with {_sizes(smaller)}")
+            if written.floats:
+                notes[-1] += f"; {len(written.floats)} of its matrices stay in float"
             run.progress.say(notes[-1])
         return replace(content, graphs=graphs, backbone=_with_cards(content.backbone, cards), notes=tuple(notes))
 
@@ -170,6 +176,14 @@ class FewerLayers(_Smaller):
             return with_layers(original.parts, kept), kept
 
         return self._each(content, examples, run, shrink)
+
+
+def _written(parts: EncoderParts, texts: Sequence[str], run: RunContext) -> Written:
+    """As a graph in integers; what they hurt stays in float."""
+    looked = texts[:: max(1, len(texts) // _LOOKED_AT)][:_LOOKED_AT]
+    every = [name for group in matrices(parts.weights) for name in group]
+    wanted = TextGraph(parts.graph(every), parts.tokenizer_json, threads=run.threads).run(looked, "features")
+    return in_integers(parts, looked, wanted, _LEAST_COSINE, run)
 
 
 def read_encoder(graph: bytes, tokenizer_json: bytes, card: Mapping[str, Any]) -> Encoder:

@@ -115,6 +115,7 @@ class TunedLayers(nn.Module):
             dropout: on attention and hidden states while training.
         """
         super().__init__()
+        self.count = count
         self._below = parts.layers - count
         self._pooling = parts.pooling
         self._normalised = parts.normalised

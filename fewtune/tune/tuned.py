@@ -38,6 +38,7 @@ from fewtune.tune.encoder import (
     fitted_encoder,
     usable_models,
 )
+from fewtune.tune.integers import Written, in_integers, tuned_in_integers
 from fewtune.tune.linear_head import LinearHead, class_indices, label_texts
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
@@ -508,10 +509,17 @@ class TunedCandidate(Candidate):
             )
         compared = range(0, len(texts), max(1, len(texts) // _COMPARED_TEXTS))
         in_torch = objective.layers.features([views[i] for i in compared])
-        parts = self._encoder.parts.tuned(objective.tensors())
-        graph = parts.graph()
+        written = _written(
+            self._encoder.parts.tuned(objective.tensors()),
+            objective.layers,
+            views,
+            [texts[i] for i in compared],
+            in_torch,
+            run,
+            unit,
+        )
+        parts, graph = written.parts, written.graph
         session = TextGraph(graph, parts.tokenizer_json, threads=run.threads)
-        _check_same(session.run([texts[i] for i in compared], "features"), in_torch)
         some = _at_most(np.arange(len(texts)), targets, self.most_read_texts, run, unit)
         features = session.run([texts[i] for i in some], "features")
         names = session.run(label_texts(dataset.labels), "features")
@@ -557,16 +565,32 @@ def unreachable() -> FloatArray:
     raise InternalError("A look at a training was not journalled.")
 
 
-def _check_same(in_graph: FloatArray, in_torch: FloatArray) -> None:
-    """The graph must compute what was tuned, as far as 8-bit integers go.
+def _written(
+    parts: EncoderParts,
+    layers: TunedLayers,
+    views: Views,
+    texts: Sequence[str],
+    in_torch: FloatArray,
+    run: RunContext,
+    unit: str,
+) -> Written:
+    """What was tuned as a graph that computes the same, as far as 8-bit integers go.
 
     Raises:
-        TuningError: it does not; another rung can be delivered.
+        TuningError: it does not, whatever is left in float and however it is tuned again; another rung can be
+            delivered.
     """
-    lengths = np.linalg.norm(in_graph, axis=1) * np.linalg.norm(in_torch, axis=1)
-    cosine = float(((in_graph * in_torch).sum(axis=1) / np.maximum(lengths, 1e-12)).mean())
-    if not cosine >= _LEAST_COSINE:
-        raise TuningError(f"in 8-bit integers it computes something else than what was tuned (cosine {cosine:.3f})")
+    found = in_integers(parts, texts, in_torch, _LEAST_COSINE, run)
+    if found.cosine < _LEAST_COSINE:
+        again = tuned_in_integers(parts, layers, views, run, unit)
+        found = max(found, in_integers(again, texts, in_torch, _LEAST_COSINE, run), key=lambda some: some.cosine)
+    if not found.cosine >= _LEAST_COSINE:
+        raise TuningError(
+            f"in 8-bit integers it computes something else than what was tuned (cosine {found.cosine:.3f})"
+        )
+    if found.floats:
+        run.progress.say(f"8-bit integers hurt it: {len(found.floats)} layers stay in float")
+    return found
 
 
 class _Part:

@@ -195,15 +195,6 @@ def test_a_winner_that_cannot_be_tuned_on_everything_gives_way(
     assert any("on all of the data" in some.why for some in model.result.left_out)
 
 
-def test_one_text_that_integers_blur_is_no_reason_to_fail_and_another_network_is() -> None:
-    vectors = np.eye(32, dtype=np.float32)
-    blurred = vectors.copy()
-    blurred[0, 1] = 0.4  # cosine 0.93
-    tuned._check_same(blurred, vectors)
-    with pytest.raises(TuningError, match="8-bit integers"):
-        tuned._check_same(np.roll(vectors, 1, axis=0), vectors)
-
-
 def test_dropout_drops(pairs: Pairs, folder: str) -> None:
     from fewtune.backbones.text_encoder import encoder_from
     from fewtune.tune.layers import TunedLayers
