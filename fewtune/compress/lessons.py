@@ -93,7 +93,7 @@ def halves(first: str, second: str) -> str:
     """The first half of one text and the second of the other: of the words, or where none are parted, the letters."""
     between = " " if " " in first and " " in second else ""
     start, end = (text.split() if between else list(text) for text in (first, second))
-    return between.join([*start[: (len(start) + 1) // 2], *end[len(end) // 2 :]])
+    return between.join([*start[: (len(start) + 1) // 2], *end[(len(end) + 1) // 2 :]])
 
 
 def taught_head(rows: Any, taught: Lessons, run: RunContext) -> LinearHead:

@@ -49,14 +49,16 @@ def recovered(
     last = round(_IN_INTEGERS * _STEPS)
     head = LinearHead(original.weight, original.bias)
     with run.progress.step("Tune what is left to answer as the original does", total=_STEPS) as step:
-        for steps, rate in ((_STEPS - last, _LEARNING_RATE), (last, _SLOWER * _LEARNING_RATE)):
-            if steps == last:
+        for rounded, steps, rate in ((False, _STEPS - last, _LEARNING_RATE), (True, last, _SLOWER * _LEARNING_RATE)):
+            if not steps:
+                continue
+            if rounded:
                 compute_in_steps(student)
             batches = [_batch(states, generator) for _ in range(steps)]
             train(
                 Imitation(student, teacher, teachers, states, batches, head),
                 Schedule(steps, rate, warmup=0.05),
-                seed_of=lambda number, steps=steps: run.seed_of("recovery", steps, number),
+                seed_of=lambda number, rounded=rounded: run.seed_of("recovery", rounded, number),
                 step=step,
             )
     return smaller.tuned(student.tensors())

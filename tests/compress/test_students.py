@@ -121,7 +121,7 @@ def test_a_student_is_a_bundle_that_keeps_its_promise(
     wishes = Wishes(distill=name, max_drop=0.9)
     found = pipeline.compress(bundle, out, wishes, data=str(data), unlabelled=str(unlabelled))
     assert found.kept
-    assert found.name == catalog.compressors()[name].name
+    assert found.name.startswith(name)
     assert "unlabelled inputs were learnt from too" in found.measured_on
     model = fewtune.load(out)
     assert model.predict(TEXTS[:5])

@@ -65,7 +65,7 @@ def test_a_layer_that_integers_hurt_is_found_and_stays_in_float() -> None:
     assert found.floats == (HURT,)
     assert found.cosine >= 0.99
     kept = read_parameters(with_linear_head(found.graph, np.zeros((32, 3)), np.zeros(3)))
-    np.testing.assert_allclose(kept[f"{HURT}.weight"], parts.weights.tensors[f"{HURT}.weight"], atol=1e-3)
+    np.testing.assert_allclose(kept[f"{HURT}.weight"], np.asarray(parts.weights.tensors[f"{HURT}.weight"]), atol=1e-3)
 
 
 def test_what_integers_do_not_hurt_is_in_integers_altogether() -> None:
