@@ -64,6 +64,7 @@ from fewtune.tasks.segmentation import Segmentation
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.tasks.text_generation import TextGeneration
 from fewtune.tasks.translation import Translation
+from fewtune.tune.back_translated import BackTranslatingTuner
 from fewtune.tune.blend import BlendTuner, blended_models
 from fewtune.tune.contrastive import ContrastiveTuner
 from fewtune.tune.detection import DetectionFullTuner, DetectionPartialTuner
@@ -79,7 +80,7 @@ from fewtune.tune.prompt import PromptTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.self_training import UNLABELED
 from fewtune.tune.tfidf import TfidfTuner
-from fewtune.tune.translation import TranslationFullTuner, UntouchedTuner
+from fewtune.tune.translation import UntouchedTuner
 
 _SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
@@ -182,7 +183,7 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
         return [AsItIsTuner(models), LoraRepliesTuner(models)]
     if task.reads == "translation":
         models = list(translators().values()) if recipe.model == "auto" else [find_translator(recipe.model)]
-        return [UntouchedTuner(models), TranslationFullTuner(models)]
+        return [UntouchedTuner(models), BackTranslatingTuner(models)]
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]

@@ -362,6 +362,7 @@ class Task(ABC):
         primary_metric: the metric that is named first.
         odd_inputs: what a bundle is tried on beside the data.
         compared_inputs: how many of the data, about, it is tried on.
+        unlabelled_side: which side of an example its unlabelled data are like.
     """
 
     name: ClassVar[str]
@@ -369,6 +370,7 @@ class Task(ABC):
     primary_metric: ClassVar[str]
     odd_inputs: ClassVar[tuple[Any, ...]] = ()
     compared_inputs: ClassVar[int] = 32
+    unlabelled_side: ClassVar[Literal["input", "target"]] = "input"
 
     def for_bundle(self, bundle: Path) -> Task:
         """The task as it reads data for a bundle; by default itself. Raises BundleError where it cannot be read."""
@@ -386,6 +388,11 @@ class Task(ABC):
     @abstractmethod
     def inputs(self, source: Any, recipe: Recipe) -> Inputs:
         """Read what is to be predicted; raises DataError where it cannot be read."""
+
+    def unlabelled(self, source: Any, recipe: Recipe, dataset: Dataset) -> Inputs:
+        """Read what is to be learnt from beside `dataset`; raises DataError where it cannot be."""
+        del dataset
+        return self.inputs(source, recipe)
 
     @abstractmethod
     def check(self, dataset: Dataset, test: Dataset | None = None) -> list[Finding]:

@@ -43,9 +43,9 @@ def with_unlabelled(
     Raises:
         DataError: they cannot be read, are the test data, or nothing is left of them.
     """
-    inputs = _read(source, task, recipe)
-    labelled = [example.input for example in dataset]
-    tested = [example.input for example in test] if test else []
+    inputs = _read(source, task, recipe, dataset)
+    labelled = [getattr(example, task.unlabelled_side) for example in dataset]
+    tested = [getattr(example, task.unlabelled_side) for example in test] if test else []
     sifted = sift(inputs.values, labelled, tested, task)
     kept, drawn = draw(sifted.kept, MOST_UNLABELLED, generator)
     twins = _twins([inputs.values[i] for i in kept], labelled, tested, task)
@@ -73,16 +73,16 @@ def _sha256(values: Sequence[Any], task: Task) -> str:
     return hashlib.sha256("\x1f".join(contents).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _read(source: Any, task: Task, recipe: Recipe) -> Inputs:
+def _read(source: Any, task: Task, recipe: Recipe, dataset: Dataset) -> Inputs:
     if isinstance(source, Sequence) and not isinstance(source, str) and not len(source):
         raise DataError("There are no unlabelled inputs.", where="--unlabeled", how="Give some, or leave it out.")
     # The column of the labelled data may be called otherwise here; then it is found by what it holds.
     try:
-        return task.inputs(source, recipe)
+        return task.unlabelled(source, recipe, dataset)
     except DataError:
         if not recipe.text:
             raise
-        return task.inputs(source, recipe.model_copy(update={"text": ""}))
+        return task.unlabelled(source, recipe.model_copy(update={"text": ""}), dataset)
 
 
 def _twins(kept: Sequence[Any], labelled: Sequence[Any], tested: Sequence[Any], task: Task) -> dict[str, list[int]]:

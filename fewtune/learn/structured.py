@@ -34,6 +34,7 @@ from fewtune.interfaces import (
     StructuredTuner,
     TuningError,
 )
+from fewtune.learn.gains import back_translated_gain
 from fewtune.learn.learnt import Learnt, json_lines, nothing_to_try, parity_inputs, resolved
 from fewtune.recipe import Recipe
 from fewtune.runtime.structured import StructuredRuntime
@@ -126,6 +127,7 @@ def learn_structured(
         disagreement=_disagreement(task, dataset, delivery.fitted),
         parity_tolerance=task.parity_tolerance,
         comparisons=delivery.comparisons,
+        unlabelled=back_translated_gain(dataset, delivery.rungs, delivery.settings, task.primary_metric),
         on_test=delivery.on_test,
     )
 

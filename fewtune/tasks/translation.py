@@ -16,6 +16,7 @@ from fewtune.data.check_translation import check_translation
 from fewtune.data.columns import find_columns
 from fewtune.data.duplicates import duplicate_groups
 from fewtune.data.glossary import Glossary
+from fewtune.data.language import main_languages
 from fewtune.data.pairs import Pairs, language_columns
 from fewtune.data.protection import NO_TERMS, kept_and_all, terms_kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
@@ -30,6 +31,9 @@ from fewtune.recipe import Recipe
 from fewtune.runtime.translation import read_settings
 from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resampling, Table
 
+# Share of the texts without a translation that may be in other languages.
+_MOST_OTHERS = 0.5
+
 
 class Translation(StructuredTask):
     """Translates texts; inputs, targets and answers are strings."""
@@ -38,6 +42,7 @@ class Translation(StructuredTask):
     reads = "translation"
     primary_metric = "chrf"
     parity_tolerance = 0.0
+    unlabelled_side = "target"
     full_scale = {"chrf": 100.0, "bleu": 100.0}
     odd_inputs = ("", " ", "a", "😀", "{x} <b>", "One.\n\n  Two.\n")
 
@@ -85,6 +90,24 @@ class Translation(StructuredTask):
         columns = find_columns(table, text=recipe.text, need_label=False)
         return Inputs(table, tuple(table.column(columns.text)), (*table.notes, *columns.notes[:1]))
 
+    def unlabelled(self, source: Any, recipe: Recipe, dataset: Dataset) -> Inputs:
+        """Read texts in the language that is translated into.
+
+        Raises:
+            DataError: they cannot be read, or most of them are in another language.
+        """
+        wanted = dataset.languages[1]
+        inputs = Translation((wanted, "")).inputs(source, recipe.model_copy(update={"text": "", "label": ""}))
+        shares = main_languages(inputs.values)
+        others = {code: share for code, share in shares.items() if code not in (wanted, "und-Latn")}
+        if wanted and sum(others.values()) > _MOST_OTHERS:
+            raise DataError(
+                f"Most of these texts are not in {wanted}, which is translated into: {', '.join(others)}.",
+                where=f"{inputs.table.source}, --unlabeled",
+                how="Give texts in that language: they are translated back, to learn from.",
+            )
+        return inputs
+
     def _texts(self, table: Table) -> str:
         """The column of the language that is translated from, by its name; empty where none has a language's name.
 
@@ -97,7 +120,7 @@ class Translation(StructuredTask):
         others = [column for column, language in named if language != "id"]
         if others and not of_it:
             raise DataError(
-                f"No column is in {wanted}, which the bundle translates from: {', '.join(map(repr, others))}.",
+                f"No column is in {wanted}, the language of the texts: {', '.join(map(repr, others))}.",
                 where=table.source,
                 how="Name the column of the texts with --text.",
             )

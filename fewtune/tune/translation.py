@@ -11,7 +11,7 @@ from __future__ import annotations
 import statistics
 import time
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -82,6 +82,10 @@ _DEFAULTS = {
     "pace": "",
 }
 _EPOCHS = 4.0
+
+
+# Texts with their translations to those that can be learnt from.
+Prepare = Callable[[Sequence[tuple[str, str]]], list[Pair]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,8 +244,10 @@ class FullCandidate(TranslationCandidate):
         pairs = opened.prepared([(example.input, example.target) for example in dataset])
         if not pairs:
             raise TuningError("no pair is short enough to learn from")
+        added, making = self.foreseen(opened.prepared, run)
+        pairs += added
         each = _seconds_a_text(opened, dataset, run)
-        rehearsed = settings["rehearsal"] * len(pairs) * each
+        rehearsed = settings["rehearsal"] * len(pairs) * each + making
         epoch = (1 + settings["rehearsal"]) * _seconds_an_epoch(opened, pairs, int(settings["tokens"]), run)
         after = _FIXED_SECONDS + 0.2 * len(dataset) * each
         other = rehearsed + after
@@ -274,6 +280,7 @@ class FullCandidate(TranslationCandidate):
         pairs = opened.prepared([(example.input, example.target) for example in examples])
         if not pairs:
             raise TuningError("no pair is short enough to learn from")
+        pairs += self.added(opened.prepared, run)
         rehearsed = self._rehearsed(opened, round(float(settings["rehearsal"]) * len(pairs)), run)
         batches = TranslationBatches(
             [*pairs, *rehearsed],
@@ -305,6 +312,16 @@ class FullCandidate(TranslationCandidate):
             raise TuningError(f"{error}: try a lower --set learning_rate") from None
         objective.network.keep_tuned(float(settings["mix"]))
         return replace(_after(opened, objective, pairs), pace=str(course))
+
+    def added(self, prepared: Prepare, run: RunContext) -> list[Pair]:
+        """Pairs to learn from beside those of the data; here none."""
+        del prepared, run
+        return []
+
+    def foreseen(self, prepared: Prepare, run: RunContext) -> tuple[list[Pair], float]:
+        """Pairs that stand for those that `added` will give, and what making these will take, in seconds."""
+        del prepared, run
+        return [], 0.0
 
     def _rehearsed(self, opened: _Opened, count: int, run: RunContext) -> list[Pair]:
         """General text with the untouched model's translations, in the form of pairs; made once a run."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -22,8 +24,10 @@ from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
 from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
 from fewtune.tasks.translation import Translation
+from fewtune.tune import back_translated, translation
 from fewtune.tune.translation import FullCandidate
-from fewtune.types import Example
+from fewtune.tune.translation_data import Pair, prepared
+from fewtune.types import Dataset, Example, Unlabelled
 from tests import marian
 
 PAIRS = [
@@ -299,3 +303,73 @@ def test_a_glossary_is_for_translations_only(tmp_path: Path) -> None:
     texts = [("good", "a"), ("bad", "b")] * 4
     with pytest.raises(RecipeError, match="for translations"):
         fewtune.fit(texts, out=tmp_path / "a", glossary=str(terms), method="tfidf")
+
+
+def test_texts_without_a_translation_are_translated_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("lightning")
+    there = translator_from(str(marian.write_student(tmp_path / "there")))
+    back = translator_from(str(marian.write_student(tmp_path / "back", pair="pten")))
+    monkeypatch.setattr(back_translated, "EMBEDDED_TRANSLATORS", (there, back))
+    data = table(tmp_path / "pairs.csv", MANY)
+    texts = tmp_path / "more.txt"
+    texts.write_text("\n".join(f"o gato vê o dog e o gato não vê {name}." for name in marian.NAMES), encoding="utf-8")
+    learnt: list[str] = []
+
+    def seen(pairs: list[tuple[str, str]], *arguments: Any) -> list[Pair]:
+        found = prepared(pairs, *arguments)
+        learnt.extend(pair.source for pair in found)
+        return found
+
+    monkeypatch.setattr(translation, "prepared", seen)
+    quick = {"epochs": 1, "rehearsal": 0, "unlabeled": 1.0}
+    model = fewtune.fit(
+        data,
+        out=tmp_path / "a",
+        model=str(tmp_path / "there"),
+        method="full",
+        settings=quick,
+        unlabeled=str(texts),
+        budget="2m",
+    )
+    assert any(source.startswith("BT: ") for source in learnt)
+    assert model.result is not None
+    gain = model.result.unlabelled
+    assert gain is not None
+    assert gain.kept
+    assert gain.rung.endswith("with unlabelled")
+    assert model.manifest.recipe["settings"]["unlabeled"] == 1.0
+    assert model.manifest.recipe["unlabeled"] == "more.txt"
+
+
+def test_texts_of_the_wrong_language_are_refused(tmp_path: Path) -> None:
+    data = table(tmp_path / "pairs.csv", MANY)
+    texts = tmp_path / "more.txt"
+    texts.write_text("this is not what they write\nthe people there are with us\n", encoding="utf-8")
+    with pytest.raises(DataError, match="not in pt") as caught:
+        fewtune.fit(data, out=tmp_path / "a", method="full", unlabeled=str(texts))
+    assert "--unlabeled" in caught.value.where
+    with pytest.raises(RecipeError, match="does not learn from unlabelled"):
+        fewtune.fit(data, out=tmp_path / "a", method="none", unlabeled=str(texts))
+    assert not (tmp_path / "a").exists()
+
+
+def test_without_a_model_that_leads_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    there = translator_from(str(marian.write_student(tmp_path / "there")))
+    monkeypatch.setattr(back_translated, "EMBEDDED_TRANSLATORS", (there,))
+    examples = tuple(Example(source, target) for source, target in MANY)
+    data = Dataset("translation", examples, (), "", "", languages=("en", "pt"))
+    more = replace(data, unlabelled=Unlabelled(tuple(target for _, target in MANY) * 9, "more.txt", ""))
+    tuner = back_translated.BackTranslatingTuner([there])
+    plain, left_out = tuner.candidates(more, Recipe())
+    assert len(plain) == 1
+    assert "from pt back to en" in left_out[0].why
+    with pytest.raises(RecipeError, match="no unlabelled inputs"):
+        tuner.candidates(data, Recipe(settings={"unlabeled": 0.5}))
+    back = translator_from(str(marian.write_student(tmp_path / "back", pair="pten")))
+    found, left_out = back_translated.BackTranslatingTuner([there, back]).candidates(more, Recipe())
+    assert not left_out
+    assert isinstance(found[1], back_translated.BackTranslatedCandidate)
+    # No more than two made pairs for each of the data's own.
+    assert found[1]._settings["unlabeled"] == pytest.approx(2 / 9, abs=1e-4)
+    assert len(found[1]._texts) == 2 * len(data)

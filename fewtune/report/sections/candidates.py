@@ -89,8 +89,8 @@ def _unlabelled(gain: Mapping[str, Any]) -> Phrase:
         say("The model learnt from them.", "模型也从中学习。")
         if gain["kept"]
         else say(
-            "The model did not learn from them: nothing that does was expected to lose less.",
-            "模型没有从中学习：这样做的候选，预期损失并不更小。",
+            "The model did not learn from them: nothing that does was expected to do better.",
+            "模型没有从中学习：这样做的候选，预期并不更好。",
         )
     )
     count, source = f"{gain['inputs']:,}", named(gain["source"])
