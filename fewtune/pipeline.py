@@ -232,6 +232,12 @@ def augment_pictures_into(
     preset = recipe.augment == AUTO
     policy = policies.preset(task.name) if preset else policies.named(recipe.augment, task.name, where="--with")
     check_replaceable(out, overwrite=False, is_ours=lambda _: False, kind="folder")
+    if Path(recipe.data).is_dir() and out.resolve().is_relative_to(Path(recipe.data).resolve()):
+        raise OutputError(
+            "The views would become a part of the data that they are made of.",
+            where=str(out),
+            how="Give a folder beside the data.",
+        )
     dataset = task.read(recipe.data, recipe, "fit")
     run = RunContext(Path(), recipe.seed, progress=progress or SilentProgress())
     with output_errors(out):

@@ -76,13 +76,17 @@ def _sha256(values: Sequence[Any], task: Task) -> str:
 def _read(source: Any, task: Task, recipe: Recipe, dataset: Dataset) -> Inputs:
     if isinstance(source, Sequence) and not isinstance(source, str) and not len(source):
         raise DataError("There are no unlabelled inputs.", where="--unlabeled", how="Give some, or leave it out.")
-    # The column of the labelled data may be called otherwise here; then it is found by what it holds.
     try:
         return task.unlabelled(source, recipe, dataset)
-    except DataError:
+    except DataError as as_named:
         if not recipe.text:
             raise
-        return task.unlabelled(source, recipe.model_copy(update={"text": ""}), dataset)
+        # The column of the labelled data may be called otherwise here; then it is found by what it holds.
+        try:
+            return task.unlabelled(source, recipe.model_copy(update={"text": ""}), dataset)
+        except DataError:
+            # Of the two this is what the user named, and can put right.
+            raise as_named from None
 
 
 def _twins(kept: Sequence[Any], labelled: Sequence[Any], tested: Sequence[Any], task: Task) -> dict[str, list[int]]:

@@ -137,4 +137,7 @@ def test_what_cannot_be_written_is_said(tmp_path: Path) -> None:
         pipeline.augment_pictures_into(Recipe(data=str(folder), augment="flip"), tmp_path / "x", copies=0)
     with pytest.raises(OutputError):
         pipeline.augment_pictures_into(Recipe(data=str(folder)), folder, copies=1)
+    with pytest.raises(OutputError, match="part of the data"):
+        pipeline.augment_pictures_into(Recipe(data=str(folder)), folder / "more", copies=1)
+    assert not (folder / "more").exists()
     assert not (tmp_path / "x").exists()

@@ -4,13 +4,14 @@ import csv
 import io
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fewtune.data.read import read_table, read_texts
+from fewtune.data.read import read_lines, read_table, read_texts
 from fewtune.errors import DataError
 
 ROWS = [("good food", "yes"), ("bad, very bad", "no"), ("好吃", "yes"), ("line\nbreak", "no")]
@@ -102,6 +103,14 @@ def test_folder_of_class_folders(tmp_path: Path) -> None:
 def test_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b'{"text": "one", "label": "a"}\n')))
     assert read_table("-").rows == (("one", "a"),)
+
+
+@pytest.mark.parametrize("reader", [read_table, read_lines])
+def test_standard_input_has_a_limit(reader: Callable[[str], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("fewtune.data.read.MAX_BYTES", 10)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"text,label\na,b\n")))
+    with pytest.raises(DataError, match="too much"):
+        reader("-")
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,11 @@ def test_the_column_may_be_called_otherwise(tmp_path: Path) -> None:
     assert dataset.unlabelled is not None
     assert dataset.unlabelled.inputs == tuple(NEW[:2])
     assert dataset.unlabelled.source == "pool.csv"
+
+
+def test_a_column_that_is_named_and_not_there_is_what_is_said(tmp_path: Path) -> None:
+    pool = tmp_path / "pool.csv"
+    pool.write_text("a,b\n1,2\n3,4\n")
+    with pytest.raises(DataError) as caught:
+        read(str(pool), text="body")
+    assert "body" in str(caught.value)

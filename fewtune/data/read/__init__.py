@@ -79,7 +79,7 @@ def read_lines(source: str | Path) -> Table:
         DataError: it cannot be read.
     """
     name = "standard input" if str(source) == "-" else Path(source).name
-    content = sys.stdin.buffer.read() if str(source) == "-" else read_bytes(Path(source).expanduser())
+    content = _read_input() if str(source) == "-" else read_bytes(Path(source).expanduser())
     text, notes = decode(content, source=name)
     lines = text.replace("\r\n", "\n").split("\n")
     lines = lines[:-1] if lines[-1] == "" else lines
@@ -90,13 +90,19 @@ def read_lines(source: str | Path) -> Table:
 
 def _read_path(source: str | Path, name: str) -> Table:
     if str(source) == "-":
-        content = sys.stdin.buffer.read(MAX_BYTES + 1)
-        return _parse(content, suffix="", name=name or "standard input")
+        return _parse(_read_input(), suffix="", name=name or "standard input")
     path = Path(source).expanduser()
     name = name or path.name or str(path)
     if path.is_dir():
         return read_text_folder(path, name=name)
     return _parse(read_bytes(path), suffix=path.suffix.lower(), name=name)
+
+
+def _read_input() -> bytes:
+    content = sys.stdin.buffer.read(MAX_BYTES + 1)
+    if len(content) > MAX_BYTES:
+        raise DataError("There is too much of it.", where="standard input", how="Take a sample of the rows.")
+    return content
 
 
 def read_bytes(path: Path) -> bytes:
@@ -125,8 +131,6 @@ def _near_files(path: Path) -> str:
 
 
 def _parse(content: bytes, *, suffix: str, name: str) -> Table:
-    if len(content) > MAX_BYTES:
-        raise DataError("There is too much of it.", where=name, how="Take a sample of the rows.")
     columns, rows, lines, notes = _dispatch(content, suffix, name)
     places = _Places(name, lines)
     return Table(columns, tuple(rows), places, name, hashlib.sha256(content).hexdigest(), notes)
