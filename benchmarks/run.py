@@ -36,6 +36,7 @@ import picture_augmentation
 import pictures
 import resume
 import scale
+import search
 import segmentation
 import serve
 import speed
@@ -61,6 +62,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "speed": speed.measurements,
     "suggest": suggest.measurements,
     "scale": scale.measurements,
+    "search": search.measurements,
     "peers": peers.measurements,
     "pictures": pictures.measurements,
     "detection": detection.measurements,
@@ -89,6 +91,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "speed": speed.table,
     "suggest": suggest.table,
     "scale": scale.table,
+    "search": search.table,
     "peers": peers.table,
     "pictures": pictures.table,
     "detection": detection.table,

@@ -28,6 +28,7 @@ from fewtune.ladder import Climb, NothingTriedError, climb
 from fewtune.progress import Progress
 from fewtune.recipe import Recipe
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
+from fewtune.tune.search import SEARCHED
 from fewtune.types import Advice, Dataset, FloatArray, Forecast, IntArray, LeftOut, Outlook, Resampling, Score
 
 # Reading, checking, writing and comparing the bundle, whatever the method.
@@ -59,18 +60,20 @@ class _Stage:
         clock: is moved on by what each takes.
         targets: (n,) class indices.
         answers: name of a rung that was really tried to its best answers.
+        expected: name of a rung that was not to answers as good as its prior expects.
         costs: name of a rung to what it would take.
     """
 
     clock: _Clock
     targets: IntArray
     answers: dict[str, FloatArray] = field(default_factory=dict)
+    expected: dict[str, FloatArray] = field(default_factory=dict)
     costs: dict[str, Cost] = field(default_factory=dict)
 
     def known(self, prior: Prior | None) -> FloatArray:
         """(repeats, n, k) answers of what the prior speaks of, or else of whatever was tried first."""
         first = next(iter(self.answers.values()))
-        return first if prior is None else self.answers.get(prior.over, first)
+        return first if prior is None else {**self.expected, **self.answers}.get(prior.over, first)
 
 
 class _Real(Candidate):
@@ -79,7 +82,7 @@ class _Real(Candidate):
     def __init__(self, candidate: Candidate, stage: _Stage) -> None:
         self._candidate, self._stage = candidate, stage
         self.name, self.method, self.model = candidate.name, candidate.method, candidate.model
-        self.prior = candidate.prior
+        self.prior, self.on_folds = candidate.prior, candidate.on_folds
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         """As the candidate itself does; the fit will take that time as well."""
@@ -117,7 +120,13 @@ class _Rehearsed(_Real):
             repeat = number // resampling.folds
             validated[repeat, split.valid] = known[repeat % len(known), split.valid]
         ratio = math.exp(self.prior.mean) if self.prior else 1.0
-        return (Trial({}, _improved(validated, self._stage.targets, ratio)),)
+        answers = self._stage.expected[self.name] = _improved(validated, self._stage.targets, ratio)
+        return (Trial({}, answers),)
+
+    def searched(self, folds: int, loss: float) -> Candidate | None:
+        """Its search, rehearsed as well."""
+        found = self._candidate.searched(folds, loss)
+        return None if found is None else _Rehearsed(found, self._stage)
 
 
 def _loss(log_probs: FloatArray, targets: IntArray) -> float:
@@ -166,7 +175,7 @@ def advise(recipe: Recipe, dataset: Dataset, task: ClassifierTask, threads: int,
             _try_what_priors_speak_of(recipe, dataset, resampling, task, stage, run)
         rehearsed = [(_Real if some.prior is None else _Rehearsed)(some, stage) for some in candidates]
         try:
-            climbed = climb(rehearsed, dataset, resampling, task, run)
+            climbed = climb(rehearsed, dataset, resampling, task, run, search=recipe.method == "auto")
         except NothingTriedError as error:
             raise _nothing((*not_offered, *error.left_out)) from None
         groups = resampling.groups
@@ -234,7 +243,7 @@ def _outlooks(
     priors = {candidate.name: candidate.prior for candidate in candidates if candidate.prior is not None}
     found: dict[str, Outlook] = {}
     for place, rung in enumerate(climbed.rungs):
-        members = rung.name.split(" + ")
+        members = [name.removesuffix(SEARCHED) for name in rung.name.split(" + ")]
         measured = not priors.keys() & set(members)
         score = rung.scores[metric]
         value, low, high = score.value, score.low or 0.0, 1.0 if score.high is None else score.high
@@ -242,7 +251,7 @@ def _outlooks(
             prior = priors[rung.name]
             value, low, high = _after_prior(tried.get(prior.over, next(iter(tried.values()))), prior)
         elif not measured:
-            # A blend with a rung that was not really tried is worth about as much as its better member.
+            # A blend is worth about as much as its better member, and a search as what it looks beyond.
             better = max((found[name] for name in members), key=lambda member: member.likely)
             value, low, high = better.likely, better.low, better.high
         found[rung.name] = Outlook(

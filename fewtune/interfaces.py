@@ -213,12 +213,14 @@ class Candidate(ABC):
         name: of the rung, e.g. "head:multilingual-e5-small".
         method, model: the tuner's name, and the backbone's.
         prior: what to expect of it before it is tried; None: nothing but what the folds say.
+        on_folds: how many it is to be scored on; None: as many as the budget allows.
     """
 
     name: str
     method: str
     model: str
     prior: Prior | None = None
+    on_folds: int | None = None
 
     @abstractmethod
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
@@ -234,6 +236,18 @@ class Candidate(ABC):
 
         The ladder adds `temperature` to a trial's own settings: logits are to be divided by it.
         """
+
+    def searched(self, folds: int, loss: float) -> Candidate | None:
+        """The same rung with hyper-parameters that are looked for beyond those that it tries itself.
+
+        Args:
+            folds, loss: on how many it was scored, and its log loss there.
+
+        Returns:
+            None where there is nothing to look for, or nothing to look with.
+        """
+        del folds, loss
+        return None
 
 
 class Method(ABC):

@@ -135,6 +135,7 @@ def climb(
     run: RunContext,
     *,
     temperature: float | None = None,
+    search: bool = False,
 ) -> Climb:
     """Try candidates until the budget is spent or nothing promises more.
 
@@ -143,6 +144,7 @@ def climb(
         dataset, resampling, task: what is learnt, and how it is scored.
         run: threads, progress, caches, journal and budget.
         temperature: what logits are divided by; None: found from the out-of-fold answers of each trial.
+        search: look for better hyper-parameters of the best rung while the budget lasts.
 
     Raises:
         NothingTriedError: not one candidate could be had.
@@ -151,9 +153,8 @@ def climb(
     tried: list[_Tried] = []
     left_out: list[LeftOut] = []
     waiting = list(candidates)
-    while waiting:
-        candidate = _next(waiting, tried)
-        waiting.remove(candidate)
+
+    def attempt(candidate: Candidate) -> None:
         reason = _without_promise(candidate, tried) or _try(
             candidate, dataset, resampling, targets, tried, run, temperature
         )
@@ -161,8 +162,15 @@ def climb(
             left_out.append(LeftOut(candidate.name, reason))
         else:
             _show_newest(tried, dataset, targets, task, run, temperature)
+
+    while waiting:
+        candidate = _next(waiting, tried)
+        waiting.remove(candidate)
+        attempt(candidate)
     if not tried:
         raise NothingTriedError(left_out)
+    if search and (searched := _searched(tried)):
+        attempt(searched)
     for blend in _blends(tried, run):
         if not _try(blend, dataset, resampling, targets, tried, run, temperature):
             _show_newest(tried, dataset, targets, task, run, temperature)
@@ -227,8 +235,11 @@ def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
 def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
     """A candidate's prior, after what tuning gave on this data: by the same method, or else by others."""
     prior, place = candidate.prior, _place(candidate.prior, tried)
-    # What tuning brings to one backbone tells nothing of how another one does.
-    if prior is None or place is None or tried[place].candidate.model != candidate.model:
+    if prior is None or place is None:
+        return prior
+    # What tuning brings to one backbone tells nothing of how another one does, nor of what views or a search
+    # bring to one method.
+    if tried[place].candidate.model != candidate.model or tried[place].candidate.method == candidate.method:
         return prior
     expected = choose([some.contender for some in tried]).expected if tried else ()
     surprises: dict[bool, list[float]] = {True: [], False: []}
@@ -332,7 +343,7 @@ def _plan(
     if cost is None:
         return {"folds": everything, "predicted": None, "final": 0.0, "why": ""}
     left = run.seconds_left - reserve
-    for folds in _choices(cost, resampling, run):
+    for folds in [candidate.on_folds] if candidate.on_folds else _choices(cost, resampling, run):
         if _ROOM * cost.of(folds) <= left:
             return {"folds": folds, "predicted": cost.once + folds * cost.each, "final": cost.final, "why": ""}
     return _not_tried(_too_long(cost.of(1), left))
@@ -383,6 +394,14 @@ def _rung(tried: _Tried, trial: Trial, expected: float, dataset: Dataset, task: 
         predicted_seconds=tried.predicted,
         resampling=tried.resampling.name,
     )
+
+
+def _searched(tried: Sequence[_Tried]) -> Candidate | None:
+    """The best rung with its hyper-parameters looked for, on the folds that it was scored on itself."""
+    choice = choose([some.contender for some in tried])
+    best = tried[choice.best]
+    loss = float(np.nanmean(best.contender.losses[choice.trials[choice.best]]))
+    return best.candidate.searched(len(best.resampling.splits), loss)
 
 
 def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate]:

@@ -114,7 +114,8 @@ def _climb(
         raise nothing_to_try(not_offered)
     temperature = recipe.settings.get("temperature")
     try:
-        return climb(candidates, dataset, resampling, task, run, temperature=temperature), not_offered
+        search = recipe.method == "auto"
+        return climb(candidates, dataset, resampling, task, run, temperature=temperature, search=search), not_offered
     except NothingTriedError as error:
         stand_ins = catalog.stand_ins(recipe, task)
         if not stand_ins:

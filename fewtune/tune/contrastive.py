@@ -14,6 +14,7 @@ from fewtune.interfaces import RunContext
 from fewtune.tune.batches import Batches, Numbered, Paired
 from fewtune.tune.head import NAME_WEIGHTS, HeadTuner
 from fewtune.tune.linear_head import LinearHead, fit_feature_heads, heads_seconds
+from fewtune.tune.search import Range
 from fewtune.tune.tuned import SETTINGS, TunedCandidate, TunedTuner
 from fewtune.types import Dataset, FloatArray, IntArray
 
@@ -63,6 +64,10 @@ class ContrastiveCandidate(TunedCandidate):
     def heads_seconds(self, dataset: Dataset, run: RunContext) -> float:
         """What fitting all heads takes."""
         return heads_seconds(dataset, self._encoder.parts.width, len(self.head_settings()), run)
+
+    def search_space(self, dataset: Dataset) -> dict[str, Range]:
+        """What cosines are divided by as well."""
+        return {**super().search_space(dataset), "sharpness": Range(0.03, 0.3, log=True)}
 
     def extra_settings(self) -> dict[str, float]:
         """What cosines are divided by."""

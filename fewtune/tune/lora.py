@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from fewtune.tune.batches import Numbered
 from fewtune.tune.cross_entropy import CrossEntropyCandidate
+from fewtune.tune.search import Range
 from fewtune.tune.tuned import SETTINGS, TunedTuner
-from fewtune.types import IntArray
+from fewtune.types import Dataset, IntArray
 
 if TYPE_CHECKING:
     from fewtune.tune.layers import TunedLayers
@@ -31,6 +32,10 @@ class LoraCandidate(CrossEntropyCandidate):
         rank = int(self.extra_settings()["rank"])
         start = self.first_head(layers, views, targets, classes)
         return LowRank(layers, views, targets, batches, start=start, rank=rank, scale=2 * rank)
+
+    def search_space(self, dataset: Dataset) -> dict[str, Range]:
+        """The rank as well."""
+        return {**super().search_space(dataset), "rank": Range(2, 32, log=True, whole=True)}
 
     def extra_settings(self) -> dict[str, float]:
         """The matrices' rank."""

@@ -40,6 +40,7 @@ from fewtune.tune.encoder import (
 )
 from fewtune.tune.integers import Written, in_integers, tuned_in_integers
 from fewtune.tune.linear_head import LinearHead, class_indices, label_texts
+from fewtune.tune.search import Range, SearchCandidate, can_search
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
 if TYPE_CHECKING:
@@ -192,6 +193,29 @@ class TunedCandidate(Candidate):
     def epochs(self, examples: int) -> float:
         """Steps grow with the square root of the examples, up to a number that teaches most of what there is."""
         return min(20.0, 20.0 * math.sqrt(48 / examples), 12_800 / examples)
+
+    def searched(self, folds: int, loss: float) -> Candidate | None:
+        """With the training's hyper-parameters looked for."""
+        return SearchCandidate(self, folds, loss) if can_search() else None
+
+    def search_space(self, dataset: Dataset) -> dict[str, Range]:
+        """The learning rate, how long, and how many of the layers."""
+        plan, layers = self.plan(dataset), self._encoder.parts.layers
+        space = {
+            "learning_rate": Range(plan.learning_rate / 4, plan.learning_rate * 4, log=True),
+            "epochs": Range(plan.epochs / 2, plan.epochs * 1.5, log=True),
+        }
+        if not self.embeddings:
+            space["layers"] = Range(max(1, plan.layers // 3), min(layers, 2 * plan.layers), whole=True)
+        return space
+
+    def own_settings(self, dataset: Dataset) -> dict[str, Any]:
+        """Those of the plan, and of this method alone."""
+        return {**asdict(self.plan(dataset)), **self.extra_settings()}
+
+    def with_settings(self, settings: Mapping[str, Any]) -> TunedCandidate:
+        """The same rung with these hyper-parameters, and with those that were fixed before."""
+        return type(self)(self._encoder, {**self._settings, **settings})
 
     @cached_property
     def _stops(self) -> tuple[float, ...]:
