@@ -849,6 +849,7 @@ def _fit_as_json(result: Any) -> dict[str, Any]:
         "answer_rules": asdict(result.answer_rules),
         "comparisons": [asdict(comparison) for comparison in result.comparisons],
         "learning_curve": asdict(result.learning_curve) if result.learning_curve else None,
+        "earlier": [asdict(earlier) for earlier in result.earlier],
         "suspects": [asdict(suspect) for suspect in result.suspects],
         "unlabelled": asdict(result.unlabelled) if result.unlabelled else None,
         "compression": {"kept": result.compression.kept, **asdict(result.compression)} if result.compression else None,

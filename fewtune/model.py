@@ -322,7 +322,7 @@ def fit(
     data: Any = None,
     *,
     out: str | Path | None = None,
-    test: str = "",
+    test: Any = None,
     labels: str | Sequence[str] = "",
     unlabeled: Any = None,
     task: str = "auto",
@@ -346,7 +346,7 @@ def fit(
     Args:
         data: a path, a DataFrame, or a list of (input, label) pairs; inputs are texts, or pictures by their paths.
         out: where the bundle is written; None: a temporary place that goes with the model (see `Model.save`).
-        test: a file of labelled data to score the finished model on; it never chooses anything.
+        test: labelled data to score the finished model on, given as `data` is; it never chooses anything.
         labels: where nothing is labelled yet, the names of the classes, or a file of them: a first model is made of
             their meaning and of `unlabeled` texts.
         unlabeled: inputs without a label that may be learnt from too: a path, a DataFrame or a list; kept where the
@@ -370,10 +370,11 @@ def fit(
         UserError: the data, a setting or the place cannot be used; says what, where and how to mend it.
     """
     is_path, pool_is_path = isinstance(data, str | Path), isinstance(unlabeled, str | Path)
+    test_is_path = isinstance(test, str | Path)
     recipe = make_recipe(
         {
             "data": str(data) if is_path else "",
-            "test": str(test),
+            "test": str(test) if test_is_path else "",
             "labels": labels if isinstance(labels, str) else ",".join(labels),
             "unlabeled": str(unlabeled) if pool_is_path else "",
             "task": task,
@@ -396,6 +397,7 @@ def fit(
     result = pipeline.fit(
         recipe,
         source=None if is_path else data,
+        test=None if test_is_path else test,
         unlabelled=None if pool_is_path else unlabeled,
         out=place,
         overwrite=overwrite,

@@ -19,6 +19,7 @@ from fewtune.augment.picture_folder import AugmentedPictures, Write, augment_pic
 from fewtune.augment.picture_policy import PicturePolicies
 from fewtune.augment.policy import AUTO, Policies
 from fewtune.augment.table import AugmentedTable, augment_table
+from fewtune.bundle.earlier import earlier_fits
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
 from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import (
@@ -88,6 +89,7 @@ def fit(
     recipe: Recipe,
     *,
     source: Any = None,
+    test: Any = None,
     unlabelled: Any = None,
     out: Path | None = None,
     resume: bool = False,
@@ -99,6 +101,7 @@ def fit(
     Args:
         recipe: what to do.
         source: the data, where it is not the file that `recipe.data` names.
+        test: the test data, where it is not the file that `recipe.test` names.
         unlabelled: inputs to learn from too, where they are not those that `recipe.unlabeled` names.
         out: the bundle's place; by default beside the current folder's files, after the data's name.
         resume: continue the work of an interrupted run.
@@ -115,19 +118,20 @@ def fit(
     check_asked(recipe.compress, task, catalog.compressors())
     methods = [] if recipe.labels else catalog.find_methods(recipe, task)
     if recipe.labels:
-        dataset, test, findings = _read_names(task, recipe, source, unlabelled)
+        dataset, tested, findings = _read_names(task, recipe, source, test, unlabelled)
     else:
-        dataset, test, findings = _read_and_check(task, recipe, source)
-        dataset, more = _with_unlabelled(task, methods, dataset, test, recipe, unlabelled)
+        dataset, tested, findings = _read_and_check(task, recipe, source, test)
+        dataset, more = _with_unlabelled(task, methods, dataset, tested, recipe, unlabelled)
         findings = by_severity([*findings, *more])
     reading = time.monotonic() - started
     run = _open_run(out, recipe, dataset, recipe.threads or usable_cores(), resume, progress or SilentProgress())
     with output_errors(run.work):
-        learnt = _learn(task, methods, dataset, test, recipe, run)
+        learnt = _learn(task, methods, dataset, tested, recipe, run)
         built = run.work / "bundle"
 
         def write(some: Learnt) -> None:
             manifest = _manifest(task, dataset, some, findings, reading + run.journal.elapsed)
+            manifest = replace(manifest, earlier=earlier_fits(out, manifest))
             private = _with_report(manifest, some.private, out.name)
             text = write_recipe(some.recipe)
             write_bundle(built, some.fitted, manifest, name=out.name, recipe_toml=text, private=private)
@@ -135,6 +139,7 @@ def fit(
         write(replace(learnt, recipe=learnt.recipe.model_copy(update={"compress": NONE})))
         _check_parity(built, learnt, run.threads)
         learnt = _compressed(built, learnt, task, dataset, recipe, run, write)
+        earlier = read_manifest(built).earlier
         publish(built, out, overwrite=overwrite)
         shutil.rmtree(run.work, ignore_errors=True)
     return FitResult(
@@ -157,6 +162,7 @@ def fit(
         suspects=learnt.suspects,
         unlabelled=learnt.unlabelled,
         compression=learnt.compression,
+        earlier=earlier,
     )
 
 
@@ -308,8 +314,10 @@ def default_out(recipe: Recipe) -> Path:
     return Path(f"{Path(stem).stem or stem}.fewtune")
 
 
-def _read_and_check(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | None, list[Finding]]:
-    dataset, test = _read(task, recipe, source)
+def _read_and_check(
+    task: Task, recipe: Recipe, source: Any, test_source: Any = None
+) -> tuple[Dataset, Dataset | None, list[Finding]]:
+    dataset, test = _read(task, recipe, source, test_source)
     findings = [*task.check(dataset, test), *_check_model(task, recipe, dataset)]
     for finding in findings:
         if finding.level == "error":
@@ -317,15 +325,21 @@ def _read_and_check(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, D
     return dataset, test, findings
 
 
-def _read(task: Task, recipe: Recipe, source: Any) -> tuple[Dataset, Dataset | None]:
+def _read(task: Task, recipe: Recipe, source: Any, test_source: Any = None) -> tuple[Dataset, Dataset | None]:
     if source is None and not recipe.data:
         raise RecipeError("No data was given.", where="DATA", how="For example: fewtune fit tickets.csv")
     dataset = task.read(recipe.data if source is None else source, recipe, "fit")
-    return dataset, task.read(recipe.test, recipe, "evaluate") if recipe.test else None
+    return dataset, _read_test(task, recipe, test_source)
+
+
+def _read_test(task: Task, recipe: Recipe, source: Any) -> Dataset | None:
+    if source is None and not recipe.test:
+        return None
+    return task.read(recipe.test if source is None else source, recipe, "evaluate")
 
 
 def _read_names(
-    task: Task, recipe: Recipe, source: Any, unlabelled: Any
+    task: Task, recipe: Recipe, source: Any, test_source: Any, unlabelled: Any
 ) -> tuple[Dataset, Dataset | None, list[Finding]]:
     """Names of classes and unlabelled texts, where nothing is labelled."""
     if recipe.data or source is not None:
@@ -347,7 +361,7 @@ def _read_names(
             how='For example: fewtune fit --labels "positive,negative" --unlabeled texts.txt',
         )
     dataset = read_names(recipe.labels, task.name)
-    test = task.read(recipe.test, recipe, "evaluate") if recipe.test else None
+    test = _read_test(task, recipe, test_source)
     for finding in find_unseen_labels(dataset, test) if test else ():
         raise DataError(finding.what, where=", ".join(finding.places), how=finding.how)
     generator = RunContext(Path(), recipe.seed).generator("unlabelled")

@@ -23,6 +23,8 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             "full" do one thing.
         model: a pretrained model by name or folder; "auto" tries all that fit.
         augment: views of the training texts: "auto" keeps what helps, "none", or names with commas between them.
+        unlabeled: texts without a class that may be learnt from too, as a list or the path of a file; kept where the
+            folds say that it pays.
         budget: time to spend on one fit, e.g. "5m"; cross-validation spends it on every fold.
         seed: where all randomness comes from.
         threads: threads to use; 0: all cores that this process may use.
@@ -42,6 +44,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         seed: int = 0,
         threads: int = 0,
         settings: Mapping[str, Any] | None = None,
+        unlabeled: Sequence[str] | str | None = None,
     ) -> None:
         self.method = method
         self.model = model
@@ -50,6 +53,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
         self.seed = seed
         self.threads = threads
         self.settings = settings
+        self.unlabeled = unlabeled
 
     def fit(self, X: Sequence[str] | np.ndarray, y: Sequence[Any] | np.ndarray) -> TextClassifier:
         """Tune a model.
@@ -80,6 +84,7 @@ class TextClassifier(ClassifierMixin, BaseEstimator):
             method=self.method,
             model=self.model,
             augment=self.augment,
+            unlabeled=self.unlabeled,
             budget=self.budget,
             seed=self.seed,
             threads=self.threads,

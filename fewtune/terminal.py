@@ -22,7 +22,7 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Compression, Finding, FitResult, Outlook, Rung, Score, Scores, Suggestions
+from fewtune.types import Advice, Compression, Earlier, Finding, FitResult, Outlook, Rung, Score, Scores, Suggestions
 
 _SHOWN_FINDINGS = 5
 _SHOWN_ERROR = 0.05
@@ -114,6 +114,8 @@ def show_fit(console: Console, result: FitResult) -> None:
         console.print(
             f"Better than the untouched model by {gain.value:.3g} ({_ends(gain, '{:.3g}')}).", highlight=False
         )
+    if result.earlier:
+        console.print(_before(result.earlier[-1], name), highlight=False)
     if result.learning_curve is not None:
         console.print(escape(result.learning_curve.words), highlight=False)
     for threshold in result.answer_rules.thresholds:
@@ -199,6 +201,16 @@ def in_words(scores: Scores, metric: str, task: str) -> str:
         text = f"About {100 * score.value:.0f} of 100 new {noun_of(task)} right"
         ends = ends and f"{100 * (score.low or 0):.0f} and {100 * (score.high or 0):.0f}"
     return f"{text}; with {score.level:.0%} confidence between {ends}." if ends else f"{text}."
+
+
+def _before(earlier: Earlier, metric: str) -> str:
+    """What the bundle was worth that was replaced, and what it foresaw."""
+    form = "{:.1f}" if metric in ("chrf", "bleu") else "{:.3f}"
+    text = f"With {earlier.examples} labelled examples {metric} was {form.format(earlier.score.value)}"
+    if earlier.foreseen is None:
+        return f"{text}."
+    ends = f"{form.format(earlier.foreseen.low)} to {form.format(earlier.foreseen.high)}"
+    return f"{text}, and with about as many as now {ends} were foreseen."
 
 
 def show_advice(console: Console, advice: Advice, data: str) -> None:

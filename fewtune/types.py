@@ -470,6 +470,23 @@ class LearningCurve:
 
 
 @dataclass(frozen=True, slots=True)
+class Earlier:
+    """What a bundle was worth that was fitted to fewer examples, and then replaced.
+
+    Attributes:
+        examples: how many it was fitted to.
+        score: of the primary metric.
+        tested: whether that is of test data; else it is out of fold.
+        foreseen: its forecast for about as many examples as the next fit had; None where it made none.
+    """
+
+    examples: int
+    score: Score
+    tested: bool
+    foreseen: Forecast | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Suspect:
     """An example whose label looks wrong.
 
@@ -684,6 +701,7 @@ class FitResult:
     suspects: tuple[Suspect, ...] = ()
     unlabelled: UnlabelledGain | None = None
     compression: Compression | None = None
+    earlier: tuple[Earlier, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

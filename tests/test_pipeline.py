@@ -123,6 +123,11 @@ def test_test_data_chooses_nothing(tickets: Pairs, tmp_path: Path) -> None:
     assert tested.scores["accuracy"].n == 2
 
 
+def test_test_data_need_not_be_a_file(tickets: Pairs, tmp_path: Path) -> None:
+    tested = fewtune.fit(tickets, method="tfidf", out=tmp_path / "a", test=[("thanks a lot", "praise")])
+    assert tested.scores["accuracy"].n == 1
+
+
 def test_a_spent_budget_leaves_rungs_out_and_says_so(tickets: Pairs, tmp_path: Path) -> None:
     model = fewtune.fit(tickets * 3, budget="0.01s", out=tmp_path / "out")
     assert model.manifest.method == "tfidf"

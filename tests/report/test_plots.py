@@ -144,7 +144,7 @@ def test_the_chosen_threshold_is_marked() -> None:
 def test_the_learning_curve_goes_on_where_it_was_measured() -> None:
     points, today = [CurvePoint(20, 0.6, 0.5, 0.7), CurvePoint(40, 0.7, None, None)], CurvePoint(50, 0.72, 0.6, 0.8)
     forecast = [CurvePoint(80, 0.8, 0.75, 0.85)]
-    drawn = learning_curve_plot(points, today, forecast, say("accuracy", "准确率"), str)
+    drawn = learning_curve_plot(points, today, forecast, [], say("accuracy", "准确率"), str)
     found = classes(drawn)
     assert (found["dot"], found["hollow"], found["whisker"], found["band"]) == (3, 1, 2, 1)
     lines = {child.get("class"): (child.get("points") or "").split() for child in tree(drawn).iter("polyline")}
@@ -152,6 +152,6 @@ def test_the_learning_curve_goes_on_where_it_was_measured() -> None:
 
 
 def test_a_learning_curve_without_forecast() -> None:
-    found = classes(learning_curve_plot([], CurvePoint(20, 0.6, None, None), [], say("a", "a"), str))
+    found = classes(learning_curve_plot([], CurvePoint(20, 0.6, None, None), [], [], say("a", "a"), str))
     assert found["dot"] == 1
     assert "band" not in found

@@ -11,13 +11,13 @@ import pytest
 
 pytest.importorskip("optuna")
 
-from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, TuningError  # noqa: E402
-from fewtune.journal import Journal  # noqa: E402
-from fewtune.ladder import Climb, climb  # noqa: E402
-from fewtune.recipe import Recipe  # noqa: E402
-from fewtune.tasks.text_classification import TextClassification  # noqa: E402
-from fewtune.tune.search import LEAST_TRIALS, MOST_TRIALS, Range, SearchCandidate  # noqa: E402
-from fewtune.types import Dataset, Resampling  # noqa: E402
+from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, TuningError
+from fewtune.journal import Journal
+from fewtune.ladder import Climb, climb
+from fewtune.recipe import Recipe
+from fewtune.tasks.text_classification import TextClassification
+from fewtune.tune.search import LEAST_TRIALS, MOST_TRIALS, Range, SearchCandidate
+from fewtune.types import Dataset, Resampling
 
 TASK = TextClassification()
 PAIRS = [(f"text number {i} {'good' * (i % 2)}", "ab"[i % 2]) for i in range(60)]

@@ -28,11 +28,15 @@ def learning_curve_plot(
     points: Sequence[CurvePoint],
     today: CurvePoint,
     forecast: Sequence[CurvePoint],
+    earlier: Sequence[CurvePoint],
     metric: Phrase,
     form: Callable[[float], str],
 ) -> Drawing:
-    """Measured points with whiskers, the delivered model, and from there on the forecast with its band."""
-    everything = [*points, today, *forecast]
+    """Measured points with whiskers, the delivered model, and from there on the forecast with its band.
+
+    Earlier models, which were fitted to fewer examples, are diamonds.
+    """
+    everything = [*points, today, *forecast, *earlier]
     values = [end for point in everything for end in (point.value, point.low, point.high) if end is not None]
     spread = (max(values) - min(values)) or 1.0
     low, high = min(values) - 0.05 * spread, max(values) + 0.05 * spread
@@ -47,7 +51,15 @@ def learning_curve_plot(
     for point in [*points, today]:
         content += frame.whisker(point.examples, point.low, point.high)
         content.append(circle(frame.at(point.examples, point.value), 4.5, "dot"))
+    for point in earlier:
+        content += frame.whisker(point.examples, point.low, point.high)
+        content.append(_diamond(frame.at(point.examples, point.value)))
     return Drawing(_WIDTH, _HEIGHT, Markup("").join(content))
+
+
+def _diamond(center: tuple[float, float]) -> Markup:
+    x, y = center
+    return polygon([(x, y - 6), (x + 6, y), (x, y + 6), (x - 6, y)], "earlier")
 
 
 def _forecast(frame: Frame, today: CurvePoint, forecast: Sequence[CurvePoint]) -> list[Markup]:
