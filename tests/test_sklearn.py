@@ -105,6 +105,7 @@ def test_unlabelled_texts_are_learnt_from() -> None:
     pool = [f"a {word} thing, number {i}" for i in range(12) for word in ("good", "bad", "red")]
     settings = {"unlabeled": 0.5, "C": 10.0}
     fitted = TextClassifier("head", "multilingual-e5-small", settings=settings, unlabeled=pool).fit(X, Y)
+    assert fitted.result_ is not None
     assert fitted.result_.unlabelled is not None
     assert fitted.result_.unlabelled.kept
     with pytest.raises(UserError, match="unlabelled"):

@@ -44,7 +44,7 @@ class Rate(Candidate):
         self.prior = Prior("head:x", -0.25, 0.35)
         self._tried, self._rate, self._fails_above = tried, rate, fails_above
 
-    def searched(self, folds: int, loss: float) -> Candidate:
+    def searched(self, folds: int, loss: float) -> Candidate | None:
         return SearchCandidate(self, folds, loss)
 
     def search_space(self, dataset: Dataset) -> Mapping[str, Range]:
