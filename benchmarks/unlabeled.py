@@ -1,4 +1,4 @@
-"""What 2,000 unlabelled texts bring beside 8 labels a class: the frozen rungs with them and without."""
+"""What 2,000 unlabelled texts, or pictures, bring beside 8 labels a class: the frozen rungs with them and without."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from augmentation import paired_mean
 from draws import Pairs, draw, read_pairs
 
 from fewtune import catalog
-from fewtune.interfaces import RunContext
+from fewtune.interfaces import ClassifierTask, RunContext
 from fewtune.label.unlabelled import with_unlabelled
 from fewtune.ladder import climb
 from fewtune.recipe import Recipe
 from fewtune.runtime.threads import usable_cores
+from fewtune.tasks.image_classification import ImageClassification
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.types import Dataset
 
 SETS = ("trec6", "sst2", "chnsenticorp_htl_zh", "thucnews10_zh", "banking77_10", "banking77")
 PER_CLASS = 8
+PICTURE_SETS = ("hymenoptera", "sign_digits")
 POOL, TEST = 2000, 500
 DRAWS = 5
 
@@ -31,18 +33,30 @@ DRAWS = 5
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     for seed in range(1 if quick else DRAWS):
         for name in SETS:
-            yield {"set": name, "draw": seed}, partial(_measure, data, name, seed)
+            yield {"set": name, "draw": seed}, partial(_of_texts, data, name, seed)
+        for name in PICTURE_SETS:
+            yield {"set": name, "draw": seed}, partial(_of_pictures, data / f"imgcls_{name}", seed)
 
 
-def _measure(data: Path, name: str, seed: int) -> dict[str, Any]:
+def _of_texts(data: Path, name: str, seed: int) -> dict[str, Any]:
     train, test = (pairs_of(data, name, part, size, seed) for part, size in (("train", POOL), ("test", TEST)))
-    task, recipe = TextClassification(), Recipe(method="head", augment="none", seed=seed)
-    labelled = draw(train, PER_CLASS, seed)
-    left = sorted({text for text, _ in train} - {text for text, _ in labelled})
-    pool = [left[i] for i in np.random.default_rng([seed, 4]).permutation(len(left))[:POOL]]
+    return _measure(train, test, TextClassification(), Recipe(method="head", augment="none", seed=seed))
+
+
+def _of_pictures(folder: Path, seed: int) -> dict[str, Any]:
+    train, test = (
+        [(str(path), path.parent.name) for path in sorted(folder.glob(f"{part}/*/*.jpg"))] for part in ("train", "test")
+    )
+    return _measure(train, test, ImageClassification(), Recipe(method="head", seed=seed))
+
+
+def _measure(train: Pairs, test: Pairs, task: ClassifierTask, recipe: Recipe) -> dict[str, Any]:
+    labelled = draw(train, PER_CLASS, recipe.seed)
+    left = sorted({one for one, _ in train} - {one for one, _ in labelled})
+    pool = [left[i] for i in np.random.default_rng([recipe.seed, 4]).permutation(len(left))[:POOL]]
     tested, plain = task.read(test, recipe, "evaluate"), task.read(labelled, recipe, "fit")
-    beside, _ = with_unlabelled(plain, tested, pool, task, recipe, np.random.default_rng(seed))
-    return {"without": _fit(plain, tested, recipe), "with": _fit(beside, tested, recipe)}
+    beside, _ = with_unlabelled(plain, tested, pool, task, recipe, np.random.default_rng(recipe.seed))
+    return {"without": _fit(plain, tested, task, recipe), "with": _fit(beside, tested, task, recipe)}
 
 
 def pairs_of(data: Path, name: str, part: str, size: int, seed: int) -> Pairs:
@@ -55,9 +69,8 @@ def pairs_of(data: Path, name: str, part: str, size: int, seed: int) -> Pairs:
     return pairs[:: max(1, len(pairs) // (2 * size))] if part == "train" else pairs[:: max(1, len(pairs) // size)]
 
 
-def _fit(dataset: Dataset, test: Dataset, recipe: Recipe) -> dict[str, Any]:
-    """What the ladder of frozen rungs takes, on test texts."""
-    task = TextClassification()
+def _fit(dataset: Dataset, test: Dataset, task: ClassifierTask, recipe: Recipe) -> dict[str, Any]:
+    """What the ladder of frozen rungs takes, on the test data."""
     run = RunContext(Path(__file__).parent / "results" / "encoded", recipe.seed, usable_cores())
     (tuner,) = catalog.find_tuners(recipe, task)
     candidates, _ = tuner.candidates(dataset, recipe)

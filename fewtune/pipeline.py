@@ -45,7 +45,7 @@ from fewtune.data.write_pictures import (
     write_voc,
     write_yolo,
 )
-from fewtune.errors import DataError, InternalError, MissingExtraError, RecipeError
+from fewtune.errors import DataError, InternalError, MissingExtraError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
 from fewtune.label.names import read_names

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -122,3 +123,40 @@ def test_test_data_is_refused(csv_file: Path, tickets: Pairs, tmp_path: Path) ->
     test.write_text("text,label\nthanks a lot my friends,praise\nwhere may my parcel be now,delivery\n")
     with pytest.raises(fewtune.DataError, match="test data"):
         fewtune.fit(csv_file, unlabeled=test, test=str(test), out=tmp_path / "out")
+
+
+def test_unlabelled_pictures_are_learnt_from(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    from tests.backbones.test_vision import tiny_timm
+    from tests.pictures import class_folders
+
+    data = class_folders(tmp_path / "shapes", 6)
+    pool = class_folders(tmp_path / "pool", 10, start=50)
+    options: dict[str, Any] = {"method": "head", "model": str(tiny_timm(tmp_path / "tiny")), "compress": "none"}
+    values = {"unlabeled": 0.5, "C": 10.0}
+    learnt = fewtune.fit(data, unlabeled=pool, settings=values, out=tmp_path / "a", **options)
+    assert learnt.result is not None
+    assert learnt.result.unlabelled is not None
+    assert learnt.result.unlabelled.kept
+    recipe = read_recipe(learnt.bundle / "recipe.toml") | {"data": str(data), "unlabeled": str(pool)}
+    again = pipeline.fit(make_recipe(recipe), out=tmp_path / "b")
+    assert (again.bundle / "model.onnx").read_bytes() == (learnt.bundle / "model.onnx").read_bytes()
+
+
+def test_a_rung_with_unlabelled_pictures_is_offered_beside_the_plain_one(tmp_path: Path) -> None:
+    pytest.importorskip("timm")
+    from fewtune import catalog
+    from fewtune.tasks.image_classification import ImageClassification
+    from fewtune.types import Unlabelled
+    from tests.backbones.test_vision import tiny_timm
+    from tests.pictures import class_folders
+
+    recipe = make_recipe({"method": "head", "model": str(tiny_timm(tmp_path / "tiny"))})
+    task = ImageClassification()
+    dataset = task.read(str(class_folders(tmp_path / "shapes", 3)), recipe, "fit")
+    (tuner,) = catalog.find_tuners(recipe, task)
+    assert not any(some.name.endswith("with unlabelled") for some in tuner.candidates(dataset, recipe)[0])
+    beside, _ = tuner.candidates(replace(dataset, unlabelled=Unlabelled(("a.png",), "pool", "")), recipe)
+    (rung,) = [some for some in beside if some.name.endswith("with unlabelled")]
+    assert rung.prior is not None
+    assert rung.prior.over == beside[0].name

@@ -21,12 +21,22 @@ from fewtune.errors import RecipeError
 from fewtune.evaluate.scope import class_means, out_of_fold_similarity
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, Tuner
 from fewtune.recipe import Recipe
+from fewtune.tune import self_training
 from fewtune.tune.cross_fit import cross_fit
 from fewtune.tune.encoder import TEMPERATURE_HELP
 from fewtune.tune.linear_head import STRENGTHS, LinearHead, class_indices, fit_feature_heads, heads_seconds
 from fewtune.tune.picture_rung import encoding_seconds, fitted_network, usable_networks
 from fewtune.tune.picture_store import PictureStore
 from fewtune.tune.picture_views import VIEWS_HELP, PictureViews, kept_count
+from fewtune.tune.self_training import (
+    UNLABELED,
+    UNLABELED_GAIN,
+    UNLABELED_HELP,
+    WITH_UNLABELLED,
+    UnlabelledPool,
+    pool_shares,
+    self_trained,
+)
 from fewtune.types import Dataset, FloatArray, IntArray, LeftOut, Resampling, Split
 
 # What a frozen network's head learns from, and what `auto` tries beside it, each with its prior: mean and deviation of
@@ -46,7 +56,9 @@ class PictureHeadTuner(Tuner):
         "known_classes": "1: the head also reads what the pretrained network takes the picture for; 0: it does not",
         "augment": PICTURE_AUGMENT_HELP,
         "views": VIEWS_HELP,
+        UNLABELED: UNLABELED_HELP,
     }
+    learns_unlabelled = True
 
     def __init__(self, networks: Sequence[VisionBackbone], policies: PicturePolicies) -> None:
         """Choose among these networks and augmentations."""
@@ -54,7 +66,9 @@ class PictureHeadTuner(Tuner):
         self._policies = policies
 
     def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[Candidate], list[LeftOut]]:
-        """One rung an installed network and policy of augmentation; the other networks with the reason why not.
+        """One rung an installed network and policy of augmentation, and one that learns from unlabelled pictures too.
+
+        The other networks come with the reason why not.
 
         Raises:
             RecipeError: a frozen network cannot learn from what was asked for.
@@ -70,18 +84,22 @@ class PictureHeadTuner(Tuner):
                 )
             why = f"a frozen network learns nothing from {asked.mixing[0].name}"
             return [], [*left_out, *(LeftOut(f"{self.name}:{network.info.name}", why) for network in usable)]
-        if asked is not None:
-            return [PictureHeadCandidate(network, recipe.settings, asked) for network in usable], left_out
-        plain = self._policies.named(PRESET, dataset.task)
-        rungs = [PictureHeadCandidate(network, recipe.settings, plain) for network in usable]
-        for names, *gain in BESIDE:
+        shares = pool_shares(dataset, recipe.settings)
+        plain = asked or self._policies.named(PRESET, dataset.task)
+        rungs = [PictureHeadCandidate(network, recipe.settings, plain) for network in usable if 0.0 in shares]
+        for names, *gain in BESIDE if asked is None and 0.0 in shares else ():
             policy = self._policies.named(names, dataset.task)
             rungs += [PictureHeadCandidate(network, recipe.settings, policy, gain=(*gain,)) for network in usable]
+        for share in filter(None, shares):
+            gain = UNLABELED_GAIN if 0.0 in shares else None
+            rungs += [
+                PictureHeadCandidate(network, recipe.settings, plain, gain=gain, share=share) for network in usable
+            ]
         return list[Candidate](rungs), left_out
 
 
 class PictureHeadCandidate(Candidate):
-    """One frozen network with a linear head, which learns from views of the pictures too."""
+    """One frozen network with a linear head, which learns from views of the pictures, or unlabelled ones, too."""
 
     method = "head"
 
@@ -92,6 +110,7 @@ class PictureHeadCandidate(Candidate):
         policy: PicturePolicy,
         *,
         gain: tuple[float, ...] | None = None,
+        share: float = 0.0,
     ) -> None:
         """Tune a head.
 
@@ -99,22 +118,32 @@ class PictureHeadCandidate(Candidate):
             network: is frozen.
             settings: those of the hyper-parameters that are fixed.
             policy: makes the views.
-            gain: mean and deviation of its prior, where the same rung with the preset is tried too.
+            gain: mean and deviation of its prior, where the same rung without what is its own is tried too.
+            share: of the unlabelled pictures that is learnt from.
         """
         self._network = network
         self._fixed = settings
         self._policy = policy
         self.model = network.info.name
         plain = f"{self.method}:{self.model}"
-        self.name = f"{plain} with {policy.name}" if gain else plain
+        self._share = share
+        self.name = plain
+        if share:
+            self.name = f"{plain}{WITH_UNLABELLED}"
+        elif gain:
+            self.name = f"{plain} with {policy.name}"
         self.prior = Prior(plain, *gain) if gain else None
 
     @cached_property
     def _trials(self) -> list[dict[str, Any]]:
-        strengths = [float(self._fixed["C"])] if "C" in self._fixed else list(STRENGTHS)
+        # A student is fitted to many more rows than a head that has labels alone: it has fewer to choose from.
+        tried = self_training.STRENGTHS if self._share else STRENGTHS
+        strengths = [float(self._fixed["C"])] if "C" in self._fixed else list(tried)
         reads = (0.0, 1.0) if self._network.network.classifier is not None else (0.0,)
         known = [float(self._fixed["known_classes"] > 0)] if "known_classes" in self._fixed else list(reads)
-        made = {"views": self._views.count, "augment": self._policy.full_name}
+        made: dict[str, Any] = {"views": self._views.count, "augment": self._policy.full_name}
+        if self._share:
+            made[UNLABELED] = self._share
         return [{"C": c, "known_classes": reading, **made} for reading in known for c in strengths]
 
     @cached_property
@@ -124,17 +153,21 @@ class PictureHeadCandidate(Candidate):
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost:
         """Encode a few pictures and fit heads, and scale both up."""
         paths = [example.input for example in dataset]
-        seconds = self._views.count * encoding_seconds(self._network, paths, None, run)
-        each = self._views.count * heads_seconds(dataset, self._network.width, len(self._trials), run)
+        unlabelled = len(self._unlabelled(dataset))
+        once = encoding_seconds(self._network, paths, None, run)
+        seconds = once * (self._views.count + unlabelled / len(dataset))
+        heads = heads_seconds(dataset, self._network.width, len(self._trials), run)
+        each = heads * (self._views.count + self._share * unlabelled / len(dataset))
         return Cost(once=seconds, each=each, final=1.0)
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Fit every trial's head on every fold of the cached features; validate on the view that is predicted on."""
-        features = PictureStore(self._network, run).features([example.input for example in dataset], self._views)
-        targets = class_indices(dataset)
+        store = PictureStore(self._network, run)
+        features = store.features([example.input for example in dataset], self._views)
+        targets, pool = class_indices(dataset), self._pool(dataset, store)
 
         def fit_fold(split: Split) -> Iterator[FloatArray]:
-            for head in self._heads(features[split.train], targets[split.train], len(dataset.labels)):
+            for head in self._heads(features[split.train], targets[split.train], len(dataset.labels), pool):
                 yield head.log_probs(features[split.valid, 0])
 
         shape = (len(dataset), len(dataset.labels))
@@ -145,11 +178,11 @@ class PictureHeadCandidate(Candidate):
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Fit the head on all features and put it on the network's graph."""
         started = time.perf_counter()
-        chosen = PictureHeadCandidate(self._network, settings, self._policy)
+        chosen = PictureHeadCandidate(self._network, settings, self._policy, share=self._share)
         store = PictureStore(self._network, run)
         features = store.features([example.input for example in dataset], chosen._views)
         targets = class_indices(dataset)
-        (head,) = chosen._heads(features, targets, len(dataset.labels))
+        (head,) = chosen._heads(features, targets, len(dataset.labels), self._pool(dataset, store))
         head = head.at(float(settings.get("temperature", 1.0)))
         seconds = time.perf_counter() - started
 
@@ -159,14 +192,35 @@ class PictureHeadCandidate(Candidate):
         fitted = fitted_network(self._network, self._network.graph, head, reference, seconds)
         return replace(fitted, class_means=class_means(features[:, 0], targets, len(dataset.labels)))
 
-    def _heads(self, features: FloatArray, targets: IntArray, classes: int) -> Iterator[LinearHead]:
+    def _unlabelled(self, dataset: Dataset) -> tuple[str, ...]:
+        return dataset.unlabelled.inputs if self._share and dataset.unlabelled else ()
+
+    def _pool(self, dataset: Dataset, store: PictureStore) -> UnlabelledPool | None:
+        paths = self._unlabelled(dataset)
+        return UnlabelledPool.of(store.features(paths)[:, 0]) if paths else None
+
+    def _heads(
+        self, features: FloatArray, targets: IntArray, classes: int, pool: UnlabelledPool | None
+    ) -> Iterator[LinearHead]:
         """A head for every trial, in their order, on (n, views, width) features; a picture's views count as one."""
         count, views, width = features.shape
         rows, labels = features.reshape(count * views, width), np.repeat(targets, views)
+
+        def fit(
+            features: FloatArray, targets: IntArray, sample_weight: FloatArray, strengths: Sequence[float]
+        ) -> Iterator[LinearHead]:
+            return fit_feature_heads(features, targets, classes, strengths, sample_weight=sample_weight)
+
         for reading in dict.fromkeys(trial["known_classes"] for trial in self._trials):
             read = width if reading else self._network.width
-            strengths = [trial["C"] / views for trial in self._trials if trial["known_classes"] == reading]
-            for head in fit_feature_heads(rows[:, :read], labels, classes, strengths):
+            strengths = [trial["C"] for trial in self._trials if trial["known_classes"] == reading]
+            weights = np.full(len(rows), 1 / views)
+            if pool is None:
+                heads = fit(rows[:, :read], labels, weights, strengths)
+            else:
+                seen = replace(pool, features=pool.features[:, :read])
+                heads = self_trained(fit, strengths, seen, self._share, rows[:, :read], labels, weights)
+            for head in heads:
                 weight = np.zeros((width, classes), head.weight.dtype)
                 weight[:read] = head.weight
                 yield LinearHead(weight, head.bias)

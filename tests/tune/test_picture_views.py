@@ -62,7 +62,8 @@ def test_no_view_of_a_validation_picture_reaches_training(
     learnt_from: list[set[int]] = []
     validated: list[np.ndarray] = []
 
-    def heads(self: Any, features: np.ndarray, targets: np.ndarray, classes: int) -> Iterator[LinearHead]:
+    def heads(self: Any, features: np.ndarray, targets: np.ndarray, classes: int, pool: Any) -> Iterator[LinearHead]:
+        assert pool is None
         # Corners that a rotation fills are grey, so the picture is told by its reddest view.
         reds = np.round(features[..., 0] / 20).astype(int)
         assert (targets == reds[:, 0] % 2).all()
