@@ -122,7 +122,10 @@ def example_routes(workspace: Workspace) -> APIRouter:
     @router.post("/examples", dependencies=_JSON)
     def add(name: str, body: schemas.NewText) -> Any:
         """A text that was typed."""
-        database = workspace.find(name).database
+        project = workspace.find(name)
+        if project.kind.column == "path":
+            raise StudioRefusal(422, "other-input", "This project is of pictures.", how="Bring them as files.")
+        database = project.database
         label = examples.clean(body.label).strip() or None if body.label else None
         (number,) = examples.add_examples(database, [NewExample(examples.clean(body.text), label)])
         return examples.example(database, number)

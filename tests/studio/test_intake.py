@@ -19,8 +19,10 @@ from openpyxl import Workbook
 from fewtune import pipeline
 from fewtune.recipe import Recipe
 from fewtune.studio import limits
+from fewtune.studio.examples import NewExample, add_examples
+from fewtune.studio.refusals import StudioRefusal
 from tests.pictures import draw
-from tests.studio.conftest import FILE, PICTURES, TEXTS, Client, Desk
+from tests.studio.conftest import FILE, PICTURES, TEXTS, Client, Desk, project_of
 
 BOXES = "object-detection"
 # Each entity is ten of the one before: a billion letters, were they put in.
@@ -203,6 +205,22 @@ def test_hostile_zips_are_refused(pictures: Desk, tmp_path: Path, content: bytes
 def test_files_of_the_wrong_kind_name_the_right_one(desk: Desk, pictures: Desk) -> None:
     assert desk.bring(png(), "a.png").json()["error"]["code"] == "not-a-table"
     assert pictures.bring(b"text\na", "a.csv").json()["error"]["code"] == "not-pictures"
+
+
+@pytest.mark.parametrize("task", [PICTURES, BOXES, "segmentation"])
+def test_a_picture_is_never_a_path_that_was_typed(client: Client, tmp_path: Path, task: str) -> None:
+    secret = tmp_path / "secret.png"
+    secret.write_bytes(png())
+    desk = Desk(client, task)
+    answer = client.post(f"{desk.at}/examples", json={"text": str(secret)})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (422, "other-input")
+    assert desk.get("")["counts"]["all"] == 0
+    for text in (str(secret), "../../../secret.png", "..", ""):
+        (number,) = add_examples(project_of(desk).database, [NewExample(text)])
+        assert client.get(f"{desk.at}/pictures/{number}").status_code == 404
+        assert client.get(f"{desk.at}/data.zip").status_code == 404
+        with pytest.raises(StudioRefusal):
+            project_of(desk).kind.in_run(text)
 
 
 def test_too_large_a_file_is_refused_early(desk: Desk, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

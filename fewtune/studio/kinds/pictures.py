@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import uuid
 from abc import abstractmethod
@@ -17,10 +18,12 @@ from fewtune.data.read.zip_file import unpack_into
 from fewtune.errors import DataError
 from fewtune.studio.examples import NewExample, clean
 from fewtune.studio.kinds.kind import Kind, Read, refuse_bomb
-from fewtune.studio.refusals import StudioRefusal
+from fewtune.studio.refusals import StudioRefusal, no_example
 from fewtune.studio.shapes import labels_in, shapes_of
 
 _TOLD = 5
+# What `_store` calls a picture.
+_STORED = re.compile(r"[0-9a-f]{32}(\.[^/\\]*)?")
 
 
 class PictureKind(Kind):
@@ -73,12 +76,12 @@ class PictureKind(Kind):
         return Read(kept, tuple(notes))
 
     def place(self, folder: Path, stored: str) -> str:
-        """The picture's path."""
-        return str(folder / "pictures" / stored)
+        """The picture's path. Raises a refusal where that is no name of ours, which could lead anywhere."""
+        return str(folder / "pictures" / _own(stored))
 
     def in_run(self, stored: str) -> str:
         """A path from the run's folder."""
-        return f"../../pictures/{stored}"
+        return f"../../pictures/{_own(stored)}"
 
     def exported(self, row: Mapping[str, Any]) -> str:
         """A path beside the listing: the number makes it the only one of its name."""
@@ -142,6 +145,12 @@ def link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copyfile(source, target)
+
+
+def _own(stored: str) -> str:
+    if not _STORED.fullmatch(stored):
+        raise no_example()
+    return stored
 
 
 def _store(path: Path, name: str, folder: Path) -> str:

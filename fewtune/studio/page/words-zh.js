@@ -117,6 +117,6 @@ export const zh = {
     "training-runs": "正在训练。请等待，或先停止它；同一时间只能有一个训练。",
     "training-elsewhere": "另一个工作室（或刚结束的那个）正在训练此项目。请稍后再试。",
     "nothing-to-resume": "没有可以继续的训练。", "bad-mask": "掩膜与图片不符。请刷新页面。", "no-form": "掩膜不能导出为 Label Studio 格式，请用 COCO JSON。",
-    "bad-picture": "这张图片无法读取。请换一张 JPEG 或 PNG。", "other-input": "此项目的模型读取的是另一类输入。",
+    "bad-picture": "这张图片无法读取。请换一张 JPEG 或 PNG。", "other-input": "此项目处理的是另一类输入。",
   },
 };
