@@ -38,6 +38,7 @@ from fewtune.backbones.seq2seq import EMBEDDED_TRANSLATORS, TranslationModel, tr
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
 from fewtune.compress.float16 import Float16Storage
+from fewtune.compress.int4 import Int4
 from fewtune.compress.int8 import Int8
 from fewtune.compress.static import StaticStudent
 from fewtune.compress.structure import FewerLayers, StructuredPruning
@@ -156,7 +157,7 @@ def compressors() -> dict[str, Compressor]:
     """Every way to make a bundle smaller by its name; where a target asks for all of them, they are tried in turn."""
     policies = Policies(augmentations())
     students = (StaticStudent(policies), WordsStudent(policies))
-    built_in = (VocabularyPruning(), *students, StructuredPruning(), FewerLayers(), Int8(), Float16Storage())
+    built_in = (VocabularyPruning(), *students, StructuredPruning(), FewerLayers(), Int8(), Int4(), Float16Storage())
     return {some.name: some for some in (*built_in, *_plugins("compressors"))}
 
 

@@ -502,7 +502,10 @@ def compress(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the result goes: the smaller bundle, or a copy of the original.")],
     to: Annotated[
-        str, typer.Option(help="Numbers of fewer bits: int8 or float16, for pictures, boxes, masks and translations.")
+        str,
+        typer.Option(
+            help="Numbers of fewer bits: int8 or float16 for pictures, boxes, masks and translations, int4 for replies."
+        ),
     ] = "",
     prune: Annotated[
         str,
@@ -561,7 +564,9 @@ def compress(
 def export(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the exported folder goes.")],
-    form: Annotated[str, typer.Option("--format", help="onnx, or hf for the sentence-transformers layout.")] = "onnx",
+    form: Annotated[
+        str, typer.Option("--format", help="onnx; hf: sentence-transformers, Transformers, timm.")
+    ] = "onnx",
     with_data: Annotated[bool, typer.Option("--with-data", help="Keep what holds training content.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
     as_json: Json = False,

@@ -20,7 +20,7 @@ def main() -> None:
     from fewtune.runtime.machine import peak_memory_mb
 
     _, runtime = open_bundle(Path(folder), threads=int(threads))
-    respond(runtime, [value])
+    respond(runtime, runtime.checked([value]))
     load_ms = (time.perf_counter() - started) * 1e3
     print(json.dumps({"load_ms": load_ms, "peak_memory_mb": peak_memory_mb()}))
 
