@@ -8,9 +8,7 @@ arXiv:1612.03144). There is no branch for centredness: scores are taught to be t
 
 from __future__ import annotations
 
-import io
 import math
-import warnings
 from collections.abc import Sequence
 
 import torch
@@ -19,9 +17,9 @@ from torch.nn import functional as F
 
 from fewtune.backbones.folded_norm import settled
 from fewtune.backbones.picture_network import PictureNetwork
+from fewtune.backbones.torch_onnx import write_onnx
 
 _GROUPS = 16
-_OPSET = 17
 # Share of the places that are taken to hold something before anything is learnt (Lin et al. 2017, arXiv:1708.02002).
 _PRIOR = 0.01
 # Natural logarithm of the farthest that a side is away, in strides: beyond, gradients would explode.
@@ -226,18 +224,5 @@ class Whole(nn.Module):
 
 def export_onnx(module: nn.Module, width_px: int, height_px: int, outputs: Sequence[str]) -> bytes:
     """A serialised ONNX model: `pixels` (batch, 3, height, width) float32 in, `outputs` out."""
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The exporter that needs no further package says that there is another one.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            settled(module).eval(),
-            (torch.zeros(1, 3, height_px, width_px),),
-            file,
-            input_names=["pixels"],
-            output_names=list(outputs),
-            dynamic_axes={name: {0: "batch"} for name in ("pixels", *outputs)},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-    return file.getvalue()
+    axes = {name: {0: "batch"} for name in ("pixels", *outputs)}
+    return write_onnx(settled(module).eval(), (1, 3, height_px, width_px), axes)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from fewtune.backbones.torch_onnx import write_onnx
+
 # Pictures of noise that tell whether the stages, one after the other, are the network.
 _TRIED = 2
 _TOLERANCE = 1e-4
-_OPSET = 17
 # Transformers' names for what comes first in a network, and for the parts in a row after it.
 _ENTRIES = ("embedder", "embeddings")
 _ROWS = ("stages", "layers", "encoder.stages", "encoder.layers", "encoder.layer")
@@ -85,21 +84,7 @@ def export_onnx(module: nn.Module, size_px: int, output: str) -> bytes:
 
     Batch norm is folded into the convolutions before it.
     """
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The exporter that needs no further package says that there is another one.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            module.eval(),
-            (torch.zeros(1, 3, size_px, size_px),),
-            file,
-            input_names=["pixels"],
-            output_names=[output],
-            dynamic_axes={"pixels": {0: "batch"}, output: {0: "batch"}},
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-    return file.getvalue()
+    return write_onnx(module.eval(), (1, 3, size_px, size_px), {name: {0: "batch"} for name in ("pixels", output)})
 
 
 def from_timm(model: Any, size_px: int) -> PictureNetwork:

@@ -6,8 +6,6 @@ maps of the network's own stages; its logits have a quarter of the picture's res
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,6 +14,7 @@ from torch import Tensor, nn
 
 from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
+from fewtune.backbones.torch_onnx import write_onnx
 
 # Of a map for each scale, largest first: what the decoder reads.
 STRIDES = (4, 8, 16, 32)
@@ -25,7 +24,6 @@ _PYRAMID_CHANNELS = 128
 _DECODER_CHANNELS = 64
 _DROPOUT = 0.1
 _PROBE_PX = 128
-_OPSET = 17
 
 
 class NoPyramidError(Exception):
@@ -130,24 +128,11 @@ class Segmenter(nn.Module):
 def export_segmenter(segmenter: Segmenter, size_px: int) -> bytes:
     """A serialised ONNX model: `pixels` (batch, 3, height, width) float32 in, `logits` out; any multiples of 32."""
     plain = settled(segmenter).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
-    file = io.BytesIO()
-    with warnings.catch_warnings(), torch.no_grad():
-        # The exporter that needs no further package says that there is another one.
-        warnings.simplefilter("ignore")
-        torch.onnx.export(
-            plain,
-            (torch.zeros(1, 3, size_px, size_px),),
-            file,
-            input_names=["pixels"],
-            output_names=["logits"],
-            dynamic_axes={
-                "pixels": {0: "batch", 2: "height", 3: "width"},
-                "logits": {0: "batch", 2: "quarter_height", 3: "quarter_width"},
-            },
-            opset_version=_OPSET,
-            dynamo=False,
-        )
-    return file.getvalue()
+    axes = {
+        "pixels": {0: "batch", 2: "height", 3: "width"},
+        "logits": {0: "batch", 2: "quarter_height", 3: "quarter_width"},
+    }
+    return write_onnx(plain, (1, 3, size_px, size_px), axes)
 
 
 def learnt_parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from fewtune.compress.int8_matrices import matrices_in_integers
 from fewtune.compress.int8_pictures import pictures_in_integers
 from fewtune.interfaces import Compressor, Content, RunContext
+from fewtune.runtime.machine import multiplies_int8
 from fewtune.types import Example
 
 # What marks a graph that computes in integers, or keeps its matrices in them.
 _MARKS = (b"QuantizeLinear", b"MatMulInteger")
+_NOT_FASTER = (
+    "this processor has no instructions for 8-bit integers (VNNI): they may not be faster here; it is measured"
+)
 
 
 class Int8(Compressor):
@@ -39,6 +44,9 @@ class Int8(Compressor):
             ImpossibleError: there is nothing to calibrate on, or nothing with many weights.
         """
         del strength
+        if multiplies_int8() is False:
+            run.progress.say(_NOT_FASTER)
+            content = replace(content, notes=(*content.notes, _NOT_FASTER))
         if content.task == "translation":
             return matrices_in_integers(content, examples, run)
         return pictures_in_integers(content, examples, run)

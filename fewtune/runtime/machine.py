@@ -9,6 +9,9 @@ from pathlib import Path
 
 from fewtune.runtime.threads import usable_cores
 
+# As Linux names them: on x86-64 VNNI in two forms and AMX, on Arm dot products and matrix products.
+_INT8_FLAGS = {"avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm"}
+
 
 def peak_memory_mb() -> float:
     """The most memory that this process held at once, in megabytes; 0 where the system does not tell."""
@@ -55,3 +58,13 @@ def _processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
+
+
+def multiplies_int8() -> bool | None:
+    """Whether the processor has instructions for products of 8-bit integers; None where the system does not tell."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.is_file():
+        return None
+    lines = cpuinfo.read_text(errors="replace").splitlines()
+    flags = next((set(line.split()) for line in lines if line.lower().startswith(("flags", "features"))), None)
+    return None if flags is None else bool(flags & _INT8_FLAGS)

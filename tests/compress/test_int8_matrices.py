@@ -11,6 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from fewtune.backbones.onnx_graph import IR_VERSION, OPSET
+from fewtune.compress.int8 import Int8
 from fewtune.compress.int8_matrices import matrices_in_integers
 from fewtune.interfaces import Content, ImpossibleError, RunContext
 from fewtune.types import FloatArray
@@ -80,3 +81,12 @@ def test_what_has_no_large_matrix_stays_and_says_so() -> None:
 def test_the_same_comes_out_every_time() -> None:
     first, second = (matrices_in_integers(content(), [], RunContext(Path())) for _ in range(2))
     assert first.graphs == second.graphs
+
+
+@pytest.mark.parametrize(("has", "says"), [(True, False), (False, True), (None, False)])
+def test_a_processor_without_the_instructions_is_told_of(
+    monkeypatch: pytest.MonkeyPatch, has: bool | None, says: bool
+) -> None:
+    monkeypatch.setattr("fewtune.compress.int8.multiplies_int8", lambda: has)
+    smaller = Int8().compress(content(), [], None, RunContext(Path()))
+    assert any("no instructions" in note for note in smaller.notes) is says
