@@ -14,11 +14,12 @@ import numpy as np
 
 from fewtune.augment.policy import Policies
 from fewtune.interfaces import Content, ImpossibleError, RunContext
+from fewtune.progress import Step
 from fewtune.recipe import Recipe
 from fewtune.runtime.classification import blended
 from fewtune.runtime.text_graph import TextGraph
 from fewtune.tune.augmented import AugmentedTexts
-from fewtune.tune.linear_head import LinearHead, fit_linear_heads
+from fewtune.tune.linear_head import LinearHead, log_softmax
 from fewtune.types import Dataset, Example, FloatArray, IntArray
 
 FEWEST_TEXTS = 8
@@ -28,8 +29,7 @@ _MIXED_EACH, _MOST_MIXED = 4, 3_000
 # Share of the texts that tell how strongly to regularise, and what is tried.
 _HELD_OUT = 0.2
 _STRENGTHS = (1.0, 10.0, 100.0)
-# A class that is less likely than this is not worth a row.
-_LEAST_SHARE = 0.01
+_ITERATIONS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +99,6 @@ def halves(first: str, second: str) -> str:
 def taught_head(rows: Any, taught: Lessons, run: RunContext) -> LinearHead:
     """A linear head that answers as the original does, regularised as texts that it has not seen ask for.
 
-    A row counts for each class as much as the original takes it for one: that is the cross-entropy to its
-    probabilities.
-
     Args:
         rows: (n, width) of the lessons' texts, dense or sparse.
         taught: n lessons.
@@ -110,18 +107,39 @@ def taught_head(rows: Any, taught: Lessons, run: RunContext) -> LinearHead:
     order = run.generator("held out").permutation(taught.at_hand)
     held_out = order[: max(1, round(_HELD_OUT * taught.at_hand))]
     learnt = np.flatnonzero(~np.isin(taught.owners, held_out).any(axis=1))
-    losses = [_loss(head, rows[held_out], taught.answers[held_out]) for head in _heads(rows, taught, learnt)]
-    best = int(np.argmin(losses))
-    return list(_heads(rows, taught, np.arange(len(taught.texts)), _STRENGTHS[: best + 1]))[-1]
+    with run.progress.step("Teach the student", total=2 * len(_STRENGTHS)) as step:
+        tried = _heads(rows[learnt], taught.answers[learnt], _STRENGTHS, step)
+        losses = [_loss(head, rows[held_out], taught.answers[held_out]) for head in tried]
+        best = int(np.argmin(losses))
+        return _heads(rows, taught.answers, _STRENGTHS[: best + 1], step)[-1]
 
 
-def _heads(
-    rows: Any, taught: Lessons, chosen: IntArray, strengths: Sequence[float] = _STRENGTHS
-) -> Sequence[LinearHead]:
-    answers = taught.answers[chosen]
-    places, classes = np.nonzero(answers > _LEAST_SHARE)
-    weight = answers[places, classes]
-    return list(fit_linear_heads(rows[chosen[places]], classes, weight, answers.shape[1], strengths))
+def _heads(rows: Any, answers: FloatArray, strengths: Sequence[float], step: Step) -> list[LinearHead]:
+    """For each strength the head of the least cross-entropy to the answers, each from where the last one ended."""
+    from scipy.optimize import minimize
+    from threadpoolctl import ThreadpoolController
+
+    width, classes = rows.shape[1], answers.shape[1]
+    wanted, place = answers.astype(np.float64), np.zeros((width + 1) * classes)
+
+    def loss(flat: FloatArray, strength: float) -> tuple[float, FloatArray]:
+        weight, bias = flat[:-classes].reshape(width, classes), flat[-classes:]
+        log_probs = log_softmax(np.asarray(rows @ weight) + bias)
+        missed = strength * (np.exp(log_probs) - wanted)
+        gradient = np.concatenate([(weight + rows.T @ missed).ravel(), missed.sum(axis=0)])
+        return 0.5 * float((weight * weight).sum()) - strength * float((wanted * log_probs).sum()), gradient
+
+    heads = []
+    # The optimiser's vectors are too short for a second thread.
+    with ThreadpoolController().limit(limits=1, user_api="blas"):
+        for strength in strengths:
+            found = minimize(
+                loss, place, (strength,), method="L-BFGS-B", jac=True, options={"maxiter": _ITERATIONS, "ftol": 1e-7}
+            )
+            place = found.x
+            heads.append(LinearHead(place[:-classes].reshape(width, classes), place[-classes:]))
+            step.advance()
+    return heads
 
 
 def _loss(head: LinearHead, rows: Any, answers: FloatArray) -> float:

@@ -50,7 +50,8 @@ class Imitation(Objective):
         self._teacher = [teacher]
         # What goes into the first layer stands before what the layers give.
         self._teachers = [number + 1 for number in teachers]
-        self._head = None if head is None else [torch.from_numpy(np.array(some, np.float32)) for some in _of(head)]
+        numbers = () if head is None else (head.weight, head.bias)
+        self._head = [torch.from_numpy(np.array(some, np.float32)) for some in numbers]
         self._views, self._batches = views, batches
 
     def loss(self, batch: int) -> Tensor:
@@ -64,15 +65,11 @@ class Imitation(Objective):
         loss = _states_loss(packed, given[1:], [wanted[number] for number in self._teachers])
         features = self.student.pooled(packed, given[-1])
         loss = loss + _FEATURES * (features - vectors).square().sum(dim=1).mean()
-        if self._head is None:
+        if not self._head:
             return loss
         weight, bias = self._head
         before, after = (nn.functional.log_softmax(some @ weight + bias, 1) for some in (vectors, features))
         return loss + _LOGITS * nn.functional.kl_div(after, before, log_target=True, reduction="batchmean")
-
-
-def _of(head: LinearHead) -> tuple[Any, Any]:
-    return head.weight, head.bias
 
 
 def _states_loss(packed: Packed, given: Sequence[Tensor], wanted: Sequence[Tensor]) -> Tensor:
