@@ -17,7 +17,7 @@ import numpy as np
 from draws import Pairs, draw, read_pairs
 
 from fewtune import catalog
-from fewtune.backbones.bert_onnx import Q4Matrix
+from fewtune.backbones.bert_onnx import Q4Matrix, matrices
 from fewtune.backbones.embedded import package_folder
 from fewtune.backbones.text_encoder import EncoderParts
 from fewtune.compress.vocabulary import VocabularyPruning
@@ -35,7 +35,7 @@ _FLOAT32_MB = {"multilingual-e5-small": 470.0, "all-MiniLM-L6-v2": 90.9}
 _MOST_TESTED = {"multilingual-e5-small": 500, "all-MiniLM-L6-v2": 1000}
 _TIMED = 128
 _ROUNDS = 3
-_TRIED_ALONE = 24
+_TRIED_ALONE, _LOOKED_AT = 24, 64
 _BATCH = 32
 _STRENGTH = 10.0
 
@@ -67,6 +67,84 @@ def measure(folder: Path, model: str, seed: int) -> dict[str, Any]:
                 "apart": round(_apart(own, encode, asked[:_TRIED_ALONE]), 4),
             }
     return {**found, "seconds": round(time.monotonic() - started)}
+
+
+def layers(folder: Path, model: str) -> dict[str, Any]:
+    """Which matrices plain dynamic quantisation hurts, each group alone, and why.
+
+    Of every group the mean cosine of the texts' vectors to those in float: by plain quantisation and by ours; and how
+    many times the largest activation of a batch is that of a usual token, whose steps it takes where one scale serves
+    the whole batch.
+    """
+    import torch
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    started, threads = time.monotonic(), usable_cores()
+    parts = catalog.encoders()[model].parts
+    texts = [text for text, _ in read_pairs(folder / "test.csv")][:_LOOKED_AT]
+    groups = matrices(parts.weights)
+    every = {name for group in groups for name in group}
+    float_graph = TextGraph(parts.graph(every), parts.tokenizer_json, threads=threads).run(texts, "features")
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory() as folder_name, torch.no_grad():
+        place = Path(folder_name)
+        exported, quantised = _exported(parts, place), place / "some.onnx"
+        ratios = _activation_ratios(parts, texts)
+
+        def plain(nodes: Sequence[str] | None) -> float:
+            quantize_dynamic(
+                str(exported), str(quantised), weight_type=QuantType.QInt8, nodes_to_quantize=list(nodes or [])
+            )
+            return _cosine(_opened(parts, quantised, threads)(texts), float_graph)
+
+        found["all"] = {"plain": plain(None), "ours": _cosine(_graph_features(parts, set(), texts), float_graph)}
+        for group in groups:
+            nodes = [_node(name) for name in group]
+            found[group[0].removeprefix("encoder.")] = {
+                "plain": plain(nodes),
+                "ours": _cosine(_graph_features(parts, every - set(group), texts), float_graph),
+                "ratio": ratios[group[0]],
+            }
+    rounded = {name: {key: round(value, 4) for key, value in values.items()} for name, values in found.items()}
+    return {"groups": rounded, "seconds": round(time.monotonic() - started)}
+
+
+def _node(name: str) -> str:
+    """`encoder.layer.0.output.dense` as PyTorch's exporter names its product."""
+    encoder, layer, number, *rest = name.split(".")
+    return f"/bert/{encoder}/{layer}.{number}/{'/'.join(rest)}/MatMul"
+
+
+def _graph_features(parts: EncoderParts, floats: set[str], texts: Sequence[str]) -> FloatArray:
+    return TextGraph(parts.graph(floats), parts.tokenizer_json, threads=usable_cores()).run(texts, "features")
+
+
+def _activation_ratios(parts: EncoderParts, texts: Sequence[str]) -> dict[str, float]:
+    """Of every linear layer, the largest input of all tokens over the median of the tokens' largest."""
+    import torch
+
+    model, ratios = _bert(parts), {}
+
+    def hook(name: str) -> Callable[..., None]:
+        def look(_: Any, given: tuple[Any, ...]) -> None:
+            largest = given[0].abs().amax(dim=-1).flatten()
+            ratios[name] = float(largest.max() / largest.median())
+
+        return look
+
+    for name, module in model.bert.named_modules():
+        if isinstance(module, torch.nn.Linear):
+            module.register_forward_pre_hook(hook(name))
+    _in_batches(
+        parts,
+        texts[:_BATCH],
+        lambda ids, mask: model(torch.from_numpy(ids), torch.from_numpy(mask)).numpy(),
+    )
+    return ratios
+
+
+def _cosine(first: FloatArray, second: FloatArray) -> float:
+    return float((first * second).sum(axis=1).mean())
 
 
 def _engines(model: str, texts: Sequence[str], place: Path) -> dict[str, tuple[Encode, float]]:
@@ -151,10 +229,9 @@ def _in_batches(
     return rows
 
 
-def _dynamic(parts: EncoderParts, place: Path, threads: int) -> dict[str, tuple[Encode, float]]:
-    """ONNX Runtime's dynamic quantisation of what PyTorch exports: at its defaults, and as Optimum sets it up."""
+def _exported(parts: EncoderParts, place: Path) -> Path:
+    """The encoder in float as PyTorch exports it."""
     import torch
-    from onnxruntime.quantization import QuantType, quantize_dynamic
 
     exported = place / "float.onnx"
     ids = torch.ones(2, 8, dtype=torch.int64)
@@ -169,6 +246,14 @@ def _dynamic(parts: EncoderParts, place: Path, threads: int) -> dict[str, tuple[
         opset_version=17,
         dynamo=False,
     )
+    return exported
+
+
+def _dynamic(parts: EncoderParts, place: Path, threads: int) -> dict[str, tuple[Encode, float]]:
+    """ONNX Runtime's dynamic quantisation of what PyTorch exports: at its defaults, and as Optimum sets it up."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    exported = _exported(parts, place)
     found = {}
     for name, by_channel in (("plain dynamic int8", False), ("Optimum's settings", True)):
         path = place / f"int8-{by_channel}.onnx"
@@ -265,6 +350,18 @@ def table(rows: Sequence[dict[str, Any]]) -> list[str]:
             cells = [*(f"{value:9.{places}f}" for value, places in zip(values, (1, 0, 2, 2, 2, 2, 2), strict=True))]
             note = f"  beaten by {beaten[0]}" if beaten else ""
             lines.append(f"  {name:28}{''.join(cells)}{apart:9.3f}{note}")
+    return lines
+
+
+def layers_table(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """A line a group of matrices, in the order of the graph."""
+    lines = []
+    for row in rows:
+        lines.append(f"{row['key']['layers']}: mean cosine to float with one group in integers, and outliers before it")
+        lines.append(f"  {'':40}{'plain':>9}{'ours':>9}{'largest / usual':>17}")
+        for name, values in row["groups"].items():
+            ratio = f"{values['ratio']:17.1f}" if "ratio" in values else ""
+            lines.append(f"  {name:40}{values['plain']:9.4f}{values['ours']:9.4f}{ratio}")
     return lines
 
 

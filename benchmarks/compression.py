@@ -3,6 +3,7 @@
 `encoder` rows (compressed_encoders.py): the embedded encoders in PyTorch float32, in ours (8-bit integers, and with
 the vocabulary pruned as well), in ONNX Runtime's plain dynamic quantisation, and in sentence-transformers'
 `export_dynamic_quantized_onnx_model`, which is Optimum's, where they are installed (requirements.txt).
+`layers`: which matrices of an encoder integers hurt, each group alone, and why.
 `bundle` rows (compressed_bundles.py): `fewtune compress` on bundles, measured on the test files: structured pruning and
 students of texts, 8-bit integers for pictures, boxes, masks and translations.
 """
@@ -43,6 +44,8 @@ def measurements(data: Path, quick: bool) -> Iterator[Measurement]:
                 yield key, partial(compressed_bundles.student, data / f"text_{name}", student, seed)
         if seed:
             continue
+        key = {"layers": "all-MiniLM-L6-v2", "draw": 0}
+        yield key, partial(compressed_encoders.layers, data / "text_trec6", "all-MiniLM-L6-v2")
         for name in PICTURES[: 1 if quick else None]:
             key = {"bundle": name, "way": "int8", "draw": 0}
             yield key, partial(compressed_bundles.pictures, data / f"imgcls_{name}")
@@ -54,5 +57,6 @@ def measurements(data: Path, quick: bool) -> Iterator[Measurement]:
 def table(rows: list[dict[str, Any]]) -> str:
     """Encoders first, then bundles; drops are points of the metric's full scale."""
     encoders = compressed_encoders.table([row for row in rows if "encoder" in row["key"]])
+    layers = compressed_encoders.layers_table([row for row in rows if "layers" in row["key"]])
     bundles = compressed_bundles.table([row for row in rows if "bundle" in row["key"]])
-    return "\n".join([compressed_encoders.machine(), *encoders, "", *bundles])
+    return "\n".join([compressed_encoders.machine(), *encoders, "", *layers, "", *bundles])
