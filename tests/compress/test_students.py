@@ -10,11 +10,10 @@ import pytest
 
 import fewtune
 from fewtune import catalog, pipeline
-from fewtune.bundle.export import export_bundle
+from fewtune.bundle.export import STATIC_ROWS, export_bundle
 from fewtune.bundle.read import read_manifest
 from fewtune.compress.lessons import halves
 from fewtune.compress.path import Wishes
-from fewtune.compress.static import ROWS
 from fewtune.errors import RecipeError
 from fewtune.interfaces import Content, ImpossibleError, RunContext
 from fewtune.runtime.text_graph import TextGraph
@@ -86,7 +85,7 @@ def test_common_pieces_count_less_and_special_ones_nothing() -> None:
     stored = {
         t.name: numpy_helper.to_array(t) for t in onnx.load_from_string(student.graphs["model.onnx"]).graph.initializer
     }
-    lengths = np.linalg.norm(stored[f"{ROWS}.int8"] * stored[f"{ROWS}.int8_scales"], axis=1)
+    lengths = np.linalg.norm(stored[f"{STATIC_ROWS}.int8"] * stored[f"{STATIC_ROWS}.int8_scales"], axis=1)
     tokenizer = Tokenizer.from_str(student.assets["tokenizer.json"].decode())
     special = [tokenizer.token_to_id(piece) for piece in ("<s>", "</s>", "<unk>")]
     assert (lengths[special] == 0).all()
@@ -177,3 +176,17 @@ def test_the_export_says_that_a_word_counter_has_no_place(
     assert pipeline.compress(bundle, out, Wishes(distill="tfidf", max_drop=0.9), data=str(data)).kept
     with pytest.raises(RecipeError, match="no encoder"):
         export_bundle(out, tmp_path / "hf", form="hf")
+
+
+def test_sentence_transformers_loads_a_student_of_static_vectors(
+    bundle: Path, tmp_path: Path, more: Callable[..., None]
+) -> None:
+    sentence_transformers = pytest.importorskip("sentence_transformers")
+    more()
+    data, out = labelled(tmp_path / "new.csv", 400, bundle), tmp_path / "small"
+    assert pipeline.compress(bundle, out, Wishes(distill="static", max_drop=0.9), data=str(data)).kept
+    export_bundle(out, tmp_path / "hf", form="hf")
+    logits = sentence_transformers.SentenceTransformer(str(tmp_path / "hf"), device="cpu").encode(TEXTS[:8])
+    powers = np.exp(logits)
+    expected = fewtune.load(out).predict_proba(TEXTS[:8])
+    np.testing.assert_allclose(powers / powers.sum(axis=1, keepdims=True), expected, atol=1e-5)
