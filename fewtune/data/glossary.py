@@ -7,8 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-# Scripts from here on, Thai to Chinese and Korean, write words without spaces between them, or endings onto them.
-_FIRST_UNSPACED = "\u0e00"
+# Scripts that write words without spaces between them, or endings onto them, with their marks and full-width forms:
+# Thai to Burmese, Khmer, Chinese, Japanese and Korean (blocks of Unicode 16).
+_UNSPACED = (
+    "\u0e00-\u109f\u1100-\u11ff\u1780-\u17ff\u1950-\u1aad\u2e80-\ua4cf\ua960-\ua97f\ua9e0-\ua9ff\uaa60-\uaa7f"
+    "\uac00-\ud7ff\uf900-\ufaff\uff00-\uffdc\U00016fe0-\U00018dff\U0001aff0-\U0001b16f\U00020000-\U0003ffff"
+)
+UNSPACED = re.compile(f"[{_UNSPACED}]")
+_WORD = rf"[^\W{_UNSPACED}]"
+# Once for all terms, since they are slow to compile: not between two signs that are of one word.
+_START, _END = rf"(?:(?<!{_WORD})|(?!{_WORD}))", rf"(?:(?!{_WORD})|(?<!{_WORD}))"
 
 
 @dataclass(frozen=True)
@@ -25,45 +33,57 @@ class Glossary:
         return len(self.terms)
 
     @cached_property
-    def _targets(self) -> dict[str, str]:
-        return {_key(source): target for source, target in self.terms}
+    def _in_order(self) -> tuple[tuple[str, str], ...]:
+        # The longest first: "file name" before "file"; and what is to be found as it is written before the others.
+        terms = ((_key(source), target) for source, target in self.terms)
+        return tuple(sorted(terms, key=lambda term: (-len(term[0]), _in_any_case(term[0]))))
 
     @cached_property
     def _pattern(self) -> re.Pattern[str]:
-        # The longest first: "file name" before "file".
-        terms = sorted((source for source, _ in self.terms), key=len, reverse=True)
-        return re.compile("|".join(map(_whole, terms)))
+        terms = (f"({'(?i:' if _in_any_case(term) else '(?:'}{_words(term)}))" for term, _ in self._in_order)
+        return re.compile(f"{_START}(?:{'|'.join(terms)}){_END}")
 
     def found_in(self, text: str) -> Iterator[tuple[int, int, str]]:
         """Where terms stand in a text, as whole words, with their translations: (start, end, translation)."""
         if not self.terms:
             return
         for found in self._pattern.finditer(text):
-            term = _key(found[0])
-            target = self._targets[term] if term in self._targets else _cased(self._targets[term.lower()], found[0])
-            yield found.start(), found.end(), target
+            # The group says which term it is: letters are equal in any case that differ in small letters.
+            source, target = self._in_order[(found.lastindex or 1) - 1]
+            yield found.start(), found.end(), target if _key(found[0]) == source else _cased(target, found[0])
 
 
 def find_term(text: str, term: str) -> tuple[int, int] | None:
     """Where a term first stands in a text as a whole word, in any case."""
-    found = re.search(_whole(term), text, re.IGNORECASE)
-    return found.span() if found else None
+    pattern = re.compile(_words(term), re.IGNORECASE)
+    found = pattern.search(text)
+    while found:
+        if is_whole(text, *found.span()):
+            return found.span()
+        found = pattern.search(text, found.start() + 1)
+    return None
+
+
+def is_whole(text: str, start: int, end: int) -> bool:
+    """Whether a part of a text, of a character at least, begins and ends where words do."""
+    return not any(_goes_on(text[at - 1 : at]) and _goes_on(text[at : at + 1]) for at in (start, end))
+
+
+def _goes_on(char: str) -> bool:
+    """Whether a word goes on with it: a letter, digit or underscore of a script with spaces between its words."""
+    return (char.isalnum() or char == "_") and not UNSPACED.match(char)
 
 
 def _key(term: str) -> str:
     return " ".join(term.split())
 
 
-def _whole(term: str) -> str:
-    words = r"\s+".join(map(re.escape, term.split()))
-    before = r"(?<!\w)" if _is_spaced(term[0]) else ""
-    behind = r"(?!\w)" if _is_spaced(term[-1]) else ""
-    flag = "i" if term == term.lower() else ""
-    return f"{before}(?{flag}:{words}){behind}"
+def _words(term: str) -> str:
+    return r"\s+".join(map(re.escape, term.split()))
 
 
-def _is_spaced(char: str) -> bool:
-    return char.isalnum() and char < _FIRST_UNSPACED
+def _in_any_case(term: str) -> bool:
+    return term == term.lower()
 
 
 def _cased(target: str, found: str) -> str:

@@ -10,12 +10,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from fewtune.data.glossary import Glossary, find_term
+from fewtune.data.glossary import UNSPACED, Glossary, find_term, is_whole
 
 FIRST_MARK, LAST_MARK = 0xE000, 0xF8FF
 _MOST_SPANS = LAST_MARK - FIRST_MARK + 1
 _MARK = re.compile(f"[{chr(FIRST_MARK)}-{chr(LAST_MARK)}]")
 
+# What stands for a sign of a script without spaces while spans are looked for: no word and no address goes on with it.
+_OTHER = "。"
 _SPANS = {
     "fenced code": r"```.*?```|~~~.*?~~~",
     "code": r"``[^\n]+?``",
@@ -24,15 +26,15 @@ _SPANS = {
     "target of a text": r"\s*<[^<>`\n]+>`_{0,2}",
     "role": r"(?::[a-zA-Z][\w.+-]*)+:`[^`\n]+`",
     "quoted code": r"(?<![\w`])`(?![\s`])[^`\n<]*[^`\s<]`_{0,2}(?![\w`])",
-    "address": r"\b(?:https?|ftp|file)://[^\s<>\"'`]*[\w/#=&%~+-]|\bwww\.[^\s<>\"'`]*[\w/#=&%~+-]",
+    "address": r"\b(?:https?|ftp|file)://[^\s<>\"'`。]*[\w/#=&%~+-]|\bwww\.[^\s<>\"'`。]*[\w/#=&%~+-]",
     "e-mail": r"(?<![\w.+-])[\w.+-]+@[\w-]+(?:\.[\w-]+)+",
     "tag": r"</?[a-zA-Z][\w:.-]*(?:\s[^<>\n]*?)?/?>|<!--.*?-->",
     "entity": r"&(?:[a-zA-Z]\w{1,30}|#\d{1,7}|#[xX][0-9a-fA-F]{1,6});",
     "braces": r"\$?\{\{[^{}\n]*\}\}|[$#%]?\{[^{}\n]*\}",
-    "printf": r"%\(\w+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%%|%@"
+    "printf": r"%\([^()\s]+\)[-+#0]*\d*(?:\.\d+)?[a-zA-Z]|%%|%@"
     r"|%(?:\d+\$)?[-+#0]*\d*(?:\.\d+)?(?:hh|ll|[hlLzjt])?[diouxXeEfFgGcrsaA]\b",
     "variable": r"\$[A-Za-z_]\w*|\|[A-Za-z_][\w.-]*\|",
-    "escape": r"\\[a-zA-Z]+|\\[^\w\s]",
+    "escape": r"\\[a-zA-Z]+|\\[^\w\s。]",
     "name": r"\b[A-Za-z]\w*(?:\.\w+)*\(\)|\b__\w+__\b|\b\w*[a-zA-Z0-9]_\w+\b|(?<![\w-])--[a-zA-Z][\w-]+",
 }
 _PATTERN = re.compile("|".join(f"(?:{pattern})" for pattern in _SPANS.values()), re.DOTALL)
@@ -139,9 +141,7 @@ def _outside(text: str, span: str) -> tuple[int, int] | None:
     """Where a span stands in a text as a whole: no word goes on before or behind it."""
     at = text.find(span)
     while at >= 0:
-        before, behind = text[at - 1 : at] if at else "", text[at + len(span) :][:1]
-        cuts = (span[0].isalnum() and before.isalnum()) or (span[-1].isalnum() and behind.isalnum())
-        if not cuts:
+        if is_whole(text, at, at + len(span)):
             return at, at + len(span)
         at = text.find(span, at + 1)
     return None
@@ -149,7 +149,7 @@ def _outside(text: str, span: str) -> tuple[int, int] | None:
 
 def spans_of(text: str) -> list[str]:
     """The spans of a text that any translation of it should keep; characters that some vocabulary lacks are none."""
-    return [found[0].strip() for found in _PATTERN.finditer(text)]
+    return [text[start:end].strip() for start, end in _places(text)]
 
 
 def kept_and_all(source: str, answer: str) -> tuple[int, int]:
@@ -165,7 +165,9 @@ def kept_and_all(source: str, answer: str) -> tuple[int, int]:
 
 def terms_kept_and_all(source: str, answer: str, glossary: Glossary) -> tuple[int, int]:
     """How many of the glossary's terms that stand in a source are in the answer as given; and how many there are."""
-    wanted = [target for part in _PATTERN.split(source) for _, _, target in glossary.found_in(part)]
+    ends = [0, *(at for place in _places(source) for at in place), len(source)]
+    between = (source[start:end] for start, end in zip(ends[::2], ends[1::2], strict=True))
+    wanted = [target for part in between for _, _, target in glossary.found_in(part)]
     kept, rest = 0, answer
     for term in sorted(wanted, key=len, reverse=True):
         if place := find_term(rest, term):
@@ -177,12 +179,17 @@ def terms_kept_and_all(source: str, answer: str, glossary: Glossary) -> tuple[in
 def _parts(text: str, lacks: Callable[[str], bool], glossary: Glossary) -> Iterator[tuple[str, str | None]]:
     """Parts of a text, with what they give way to in a translation; None where they are to be translated."""
     at = 0
-    for found in _PATTERN.finditer(text):
-        yield from _between(text[at : found.start()], lacks, glossary)
+    for start, end in _places(text):
+        yield from _between(text[at:start], lacks, glossary)
         # Spaces before a target of a text belong to the span: they are restored with it.
-        yield found[0], found[0]
-        at = found.end()
+        yield text[start:end], text[start:end]
+        at = end
     yield from _between(text[at:], lacks, glossary)
+
+
+def _places(text: str) -> Iterator[tuple[int, int]]:
+    """Where spans are: from, to."""
+    return (found.span() for found in _PATTERN.finditer(UNSPACED.sub(_OTHER, text)))
 
 
 def _between(text: str, lacks: Callable[[str], bool], glossary: Glossary) -> Iterator[tuple[str, str | None]]:

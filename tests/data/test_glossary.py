@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from fewtune.data.glossary import Glossary
+from fewtune.data.glossary import Glossary, find_term
 from fewtune.data.protection import protect, protect_pair, terms_kept_and_all
 from fewtune.data.read.glossary import read_glossary
 from fewtune.errors import DataError
@@ -31,6 +31,47 @@ def lacks(char: str) -> bool:
 )
 def test_terms_are_found_as_whole_words(text: str, expected: list[str]) -> None:
     assert [target for _, _, target in GLOSSARY.found_in(text)] == expected
+
+
+@pytest.mark.parametrize(
+    ("term", "target", "text", "expected"),
+    [
+        ("\u00b5m", "micron", "10 \u03bcm", ["micron"]),
+        ("\u03bcm", "micron", "10 \u00b5m", ["micron"]),
+        ("ip", "endereço", "o \u0130P", ["ENDEREÇO"]),
+        ("file", "arquivo", "F\u0130LE", ["ARQUIVO"]),
+        ("set", "conjunto", "\u017fet", ["conjunto"]),
+    ],
+)
+def test_letters_that_differ_in_their_code_alone(term: str, target: str, text: str, expected: list[str]) -> None:
+    assert [target for _, _, target in Glossary(((term, target),)).found_in(text)] == expected
+
+
+def test_the_term_as_it_is_written_comes_before_the_one_in_any_case() -> None:
+    both = Glossary((("set", "conjunto"), ("Set", "Jogo"), ("python", "Python")))
+    assert [target for _, _, target in both.found_in("Set set SET python PYTHON")] == [
+        "Jogo",
+        "conjunto",
+        "CONJUNTO",
+        "Python",
+        "PYTHON",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("term", "text", "found"),
+    [
+        ("API", "调用API时", True),
+        ("PDF文件", "使用PDF文件", True),
+        ("api", "API를 씁니다", True),
+        ("API", "RAPID", False),
+        ("đơn", "đơnế ếđơn", False),
+        ("ế", "đế", False),
+    ],
+)
+def test_words_end_where_a_script_without_spaces_begins(term: str, text: str, found: bool) -> None:
+    assert bool(list(Glossary(((term, "x"),)).found_in(text))) is found
+    assert bool(find_term(text, term)) is found
 
 
 def test_a_term_gives_way_to_its_translation() -> None:
