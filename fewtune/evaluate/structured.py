@@ -225,9 +225,12 @@ def _score(
     low, high = _interval(value, draws[1:], groups, variance, scale, level)
     if low is not None and high is not None:
         # The correction may itself be too large, so the better end stays.
-        low, high = low - max(0.0, optimism), high - min(0.0, optimism)
-        low = low if math.isinf(scale) else max(0.0, low)
-    return Score(value - optimism, low, high, count, level, method)
+        low, high = _bounded(low - max(0.0, optimism), scale), _bounded(high - min(0.0, optimism), scale)
+    return Score(_bounded(value - optimism, scale), low, high, count, level, method)
+
+
+def _bounded(value: float, scale: float) -> float:
+    return value if math.isinf(scale) else min(max(0.0, value), scale)
 
 
 def _interval(

@@ -6,7 +6,7 @@ import pytest
 from fewtune.evaluate.structured import compare_answers, structured_scores
 from fewtune.recipe import Recipe
 from fewtune.types import Dataset
-from tests.learn.test_structured import Misses
+from tests.learn.test_structured import Doubling, Misses
 
 
 def distances(values: list[float]) -> tuple[Misses, Dataset, list[float]]:
@@ -35,3 +35,14 @@ def test_what_does_not_vary_among_few_is_not_called_certain() -> None:
     assert found is not None
     assert not found.declared
     assert "by how much that is chance cannot be known" in found.words
+
+
+def test_a_corrected_value_stays_on_the_scale() -> None:
+    task = Doubling()
+    dataset = task.read([(str(i), 0.0) for i in range(40)], Recipe(), "evaluate")
+    answers = [0.0, *[9.0] * 39]
+    score = structured_scores(task, dataset, (), answers, np.arange(40), how="", optimism=0.1)["hits"]
+    assert score.value == 0
+    assert score.low == 0
+    assert score.high is not None
+    assert 0 < score.high < 1
