@@ -59,6 +59,10 @@ _METHODS = {
     "contrastive": say("contrastive tuning of an encoder", "编码器的对比学习微调"),
     "full": say("tuning of the whole encoder", "整个编码器的微调"),
     "blend": say("a blend of two candidates", "两个候选模型的混合"),
+    "label-names": say(
+        "a linear head on a frozen encoder, taught by the names of the classes",
+        "冻结编码器上的线性分类头，由类别的名称教成",
+    ),
     "none": say("the pretrained model as it is", "原样的预训练模型"),
 }
 
@@ -160,7 +164,11 @@ def resampling_name(name: str) -> Phrase:
 
 
 def reason(why: str) -> Phrase:
-    """Why a candidate was not tried."""
+    """Why a candidate was not tried, or not taken."""
+    if found := re.fullmatch(r"on all of the data, (.+)", why):
+        return say("on all of the data, {why}", "用全部数据训练时：{why}", why=reason(found[1]))
+    if found := re.fullmatch(r"(.+), at (?:a lower learning rate|a learning rate of [\de.+-]+) too", why):
+        return say("{whole}", "{why}；降低学习率后也是如此", whole=why, why=reason(found[1]))
     return _translated(why, _REASONS)
 
 
@@ -244,8 +252,44 @@ _REASONS = {
     r"in the same time it finds less than partial does: --method full tries it": (
         "同样的时间里它找到的比 partial 少；用 --method full 可以试它"
     ),
-    r"on all of the data, (.+)": "用全部数据训练时：{}",
     r"it uses no pretrained model, and (.+) was asked for": "它不用预训练模型，而指定了 {}",
+    r"there is too little time: it needs (\d+) seconds at least, and has (\d+)": (
+        "时间太少：至少需要 {} 秒，而只有 {} 秒"
+    ),
+    r"(\d+ s) are too short: it needs (\d+ s)": "{} 太短：它需要 {}",
+    r"half an epoch would take about (\d+ s), and (\d+ s) are its share": "半轮训练大约需要 {}，而分给它的只有 {}",
+    r"it would take about (\d+ s), and (\d+ s) are left of the budget": "大约需要 {}，而预算只剩 {}",
+    r"it cannot be cut: it is tuned as a whole": "它无法切分：只能整体微调",
+    r"tuning (\d+) M weights at (\d+) texts a step takes about (\d+) MB, and (\d+) MB are free; "
+    r"a smaller model or fewer layers would fit": (
+        "微调 {} 百万个权重、每步 {} 条文本约需 {} MB，而空闲的只有 {} MB；请换小一些的模型，或微调更少的层"
+    ),
+    r"tuning (\d+) M weights at (\d+) texts a step takes about (\d+) MB, and (\d+) MB are free; "
+    r"(--set batch_size=\d+) would fit": (
+        "微调 {} 百万个权重、每步 {} 条文本约需 {} MB，而空闲的只有 {} MB；用 {} 就放得下"
+    ),
+    r"no pair is short enough to learn from": "没有短到可供学习的句对",
+    r"all examples have more than (\d+) tokens; raise (--set max_tokens)": "所有样例都超过 {} 个词元；请调大 {}",
+    r"the loss became (\S+) in step (\d+)(: try a lower --set learning_rate)?": "第 {1} 步时损失变成了 {0}",
+    r"the weights became infinite or not a number by step (\d+)": "到第 {} 步时权重变成了无穷大或非数",
+    r"a frozen network learns nothing from (.+)": "冻结的网络从 {} 中学不到东西",
+    r"(.+) takes pictures of one size only \((.+)\)": "{} 只接受同一尺寸的图片（{}）",
+    r"(.+) gives no maps at an eighth, a sixteenth and a thirty-second of the size": (
+        "{} 不给出原尺寸八分之一、十六分之一和三十二分之一的特征图"
+    ),
+    r"(.+) cannot be used for segmentation: (.+)": "{} 不能用于分割：{}",
+    r"in 8-bit integers it computes something else than what was tuned \(cosine ([\d.]+)\)": (
+        "换成 8 位整数后，算出的与微调所得不同（余弦 {}）"
+    ),
+    r"it computes in 8-bit integers already": "它已经用 8 位整数计算",
+    r"it has no matrices that are worth it": "它没有值得压缩的矩阵",
+    r"its layers are not kept in blocks of 8 bits": "它的各层不是以 8 位分块保存的",
+    r"it holds no large float32 weights": "它没有大的 float32 权重",
+    r"it counts words already": "它本来就是数词的",
+    r"it has no encoder, as a frozen or tuned one has": "它没有编码器，不像冻结或微调编码器的模型",
+    r"it has no table of embeddings, as a frozen or tuned encoder has": "它没有词嵌入表，不像冻结或微调的编码器",
+    r"its tokenizer is neither of the kind Unigram nor WordPiece": "它的分词器既不是 Unigram，也不是 WordPiece",
+    r"tuning what is left needs PyTorch: (pip install .+)": "继续微调剩下的部分需要 PyTorch：{}",
 }
 _NOTES = {
     r"text from column (.+) \((?:as you said|by its name|by what it holds)\)": "文本取自列 {}",
@@ -266,6 +310,50 @@ _NOTES = {
     r"no header was found, so the columns were named (.+)": "没有表头，各列命名为 {}",
     r"left out (\d+) rows? without a text \((.+)\)": "略去 {} 行没有文本的数据（{}）",
     r"left out (\d+) rows? without a label \((.+)\)": "略去 {} 行没有标签的数据（{}）",
+    r"quotes belong to the texts": "引号是文本的一部分",
+    r"each line is a text": "每行是一条文本",
+    r"read the sheet (.+)": "读取了工作表 {}",
+    r"labels are the folders' names": "标签取自文件夹名",
+    r"left out folders without a picture \((.+)\)": "略去没有图片的文件夹（{}）",
+    r"left out (\d+) pictures? outside class folders": "略去 {} 张不在类别文件夹中的图片",
+    r"pictures from column (.+), relative to (.+)": "图片取自列 {}，路径相对于 {}",
+    r"column (.+), which holds something else, is called (.+)": "列 {} 放的是别的内容，改称 {}",
+    r"(\d+) of (\d+) pictures, those that (.+) lists": "用了 {1} 张图片中的 {0} 张，即 {2} 列出的那些",
+    r"(\d+) classes by (.+); pixels of (\d+) are passed over": "{} 个类别，取自 {}；值为 {} 的像素不计",
+    r"no (.+): the (\d+) classes are called by their ids; pixels of (\d+) are passed over": (
+        "没有 {}：{} 个类别以编号为名；值为 {} 的像素不计"
+    ),
+    r"masks drawn from the segmentations of (.+); what none covers is (.+), smaller ones on top": (
+        "掩码按 {} 中的分割标注绘成；没有覆盖的部分是 {}，小的画在上面"
+    ),
+    r"(\d+) pictures without annotation are all (.+)": "{} 张没有标注的图片全部是 {}",
+    r"names of classes from (.+)": "类别名称取自 {}",
+    r"classes are called by their numbers: no file names them": "类别以编号为名：没有文件说明它们的名称",
+    r"left out classes without a box \((.+)\)": "略去没有框的类别（{}）",
+    r"left out pictures in (.+)/ that the file does not name: (\d+)": "略去 {}/ 中文件没有列出的图片：{} 张",
+    r"outlines are not read: boxes are": "读取的是框，不是轮廓",
+    r"pixels count from 0, as some edges are 0": "像素从 0 数起，因为有的边为 0",
+    r"pixels count from 1, as in VOC": "像素从 1 数起，与 VOC 相同",
+    r"texts from column (.+)": "文本取自列 {}",
+    r"from column (.+) \((.+)\) to column (.+) \((.+)\)": "由列 {}（{}）译成列 {}（{}）",
+    r"exchanged: from column (.+) to column (.+), as the bundle translates": (
+        "已对调：由列 {} 译成列 {}，与模型的方向一致"
+    ),
+    r"left out (\d+) rows of which a side is empty \((.+)\)": "略去 {} 行一侧为空的数据（{}）",
+    r"(.+): left out (\d+) fuzzy entries": "{}：略去 {} 条标为 fuzzy 的条目",
+    r"(.+): left out (\d+) entries without a translation": "{}：略去 {} 条没有译文的条目",
+    r"a glossary of (\d+) terms": "一个有 {} 条术语的术语表",
+    r"chats from column (.+): each reply of the assistant is an example": "对话取自列 {}：助手的每个回复是一个样例",
+    r"chats from column (.+)": "对话取自列 {}",
+    r"prompts from column (.+), replies from column (.+)": "提示取自列 {}，回复取自列 {}",
+    r"prompts from column (.+)": "提示取自列 {}",
+    r"left out (\d+) rows without a prompt or a reply \((.+)\)": "略去 {} 行缺少提示或回复的数据（{}）",
+    r"left out (\d+) greetings of the assistant before the first prompt \((.+)\)": (
+        "略去 {} 句助手在第一个提示之前的问候（{}）"
+    ),
+    r"left out (\d+) replies before which user and assistant do not take turns \((.+)\)": (
+        "略去 {} 个回复，在此之前用户与助手没有轮流发言（{}）"
+    ),
 }
 _PARTS = {
     r"the code around the weights \(fewtune\)": "权重之外的代码（fewtune）",

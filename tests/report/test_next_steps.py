@@ -83,6 +83,15 @@ def test_a_longer_budget_is_written_out(facts: dict) -> None:
     assert "Give it more time" not in advice({**facts, "left_out": []})
 
 
+def test_a_longer_budget_is_for_the_same_data(facts: dict) -> None:
+    asked = {"text": "my text", "label": "kind", "test": "test.csv", "unlabeled": "more.txt", "seed": 7}
+    _, command = advice({**facts, "recipe": {**facts["recipe"], **asked}})["Give it more time"]
+    assert command == (
+        "fewtune fit tickets.csv --text 'my text' --label kind --test test.csv --unlabeled more.txt --seed 7 "
+        "--budget 10m --out tickets.fewtune --overwrite"
+    )
+
+
 def test_what_is_confused_most_is_asked_about(facts: dict) -> None:
     assert "Ask whether" in " ".join(advice(facts))
     right = make_answers(("a", "b"), 40)

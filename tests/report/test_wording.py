@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from markupsafe import escape
 
 import fewtune
 from fewtune.data.split import choose_resampling, hold_out
@@ -27,6 +28,7 @@ from fewtune.report.wording import (
     resampling_name,
     task_name,
 )
+from fewtune.tune.label_names import METHOD as LABEL_NAMES
 
 PACKAGE = Path(fewtune.__file__).parent
 
@@ -79,7 +81,7 @@ def test_every_finding() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and code.fullmatch(node.value)
     }
-    codes -= {"label-studio"}  # a form of a file
+    codes -= {"label-studio", "utf-8"}  # a form of a file, and its encoding
     assert len(codes) >= 50
     # These are translated by their sentence, for the numbers in it.
     for name in codes - {"picture-sizes", "few-examples", "few-pairs"}:
@@ -105,10 +107,102 @@ def test_every_finding() -> None:
         "it would take about 107 s, and 1 s of the budget were left; a --budget longer by about 3 min tries it",
         "after what the other rungs gave, it promises no more than they do",
         "it uses no pretrained model, and bert was asked for",
+        "there is too little time: it needs 61 seconds at least, and has 40",
+        "40 s are too short: it needs 90 s",
+        "half an epoch would take about 80 s, and 12 s are its share",
+        "it would take about 40 s, and 3 s are left of the budget",
+        "it cannot be cut: it is tuned as a whole",
+        "tuning 118 M weights at 16 texts a step takes about 4000 MB, and 900 MB are free; "
+        "a smaller model or fewer layers would fit",
+        "tuning 118 M weights at 16 texts a step takes about 4000 MB, and 2900 MB are free; "
+        "--set batch_size=8 would fit",
+        "no pair is short enough to learn from",
+        "all examples have more than 256 tokens; raise --set max_tokens",
+        "the loss became nan in step 12",
+        "the loss became inf in step 12: try a lower --set learning_rate",
+        "on all of the data, the loss became nan in step 12, at a lower learning rate too",
+        "the weights became infinite or not a number by step 7, at a learning rate of 3e-05 too",
+        "a frozen network learns nothing from mixup",
+        "resnet takes pictures of one size only (size mismatch)",
+        "vit gives no maps at an eighth, a sixteenth and a thirty-second of the size",
+        "vit cannot be used for segmentation: it has no maps",
+        "in 8-bit integers it computes something else than what was tuned (cosine 0.912)",
     ],
 )
 def test_reasons(why: str) -> None:
     assert is_translated(reason(why))
+    assert str(reason(why).en) == escape(why)
+
+
+def test_a_reason_within_a_reason_is_translated_too() -> None:
+    why = "on all of the data, the loss became nan in step 12, at a lower learning rate too"
+    assert reason(why).zh == "用全部数据训练时：第 12 步时损失变成了 nan；降低学习率后也是如此"
+    assert '<span lang="en">something &lt;new&gt;' in reason("on all of the data, something <new>").zh
+
+
+def test_every_obstacle_to_a_compression() -> None:
+    obstacles = {
+        value
+        for path in (PACKAGE / "compress").glob("*.py")
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(function, ast.FunctionDef) and function.name == "obstacle"
+        for node in ast.walk(function)
+        if isinstance(node, ast.Return) and node.value is not None
+        for value in written(node.value)
+    }
+    assert len(obstacles) >= 5
+    for obstacle in obstacles:
+        assert is_translated(reason(obstacle)), obstacle
+
+
+def written(node: ast.AST) -> list[str]:
+    """The sentences that an expression can give, with a number in place of what is filled in."""
+    if isinstance(node, ast.Constant):
+        return [node.value] if isinstance(node.value, str) and " " in node.value else []
+    if isinstance(node, ast.JoinedStr):
+        return ["".join(filled(part) for part in node.values)]
+    inner: list[ast.AST] = {
+        ast.List: lambda some: some.elts,
+        ast.Tuple: lambda some: some.elts,
+        ast.Starred: lambda some: [some.value],
+        ast.IfExp: lambda some: [some.body, some.orelse],
+        ast.BinOp: lambda some: [some.left, some.right],
+        ast.ListComp: lambda some: [some.elt],
+    }.get(type(node), lambda _: [])(node)
+    return [text for part in inner for text in written(part)]
+
+
+def filled(part: ast.expr) -> str:
+    if isinstance(part, ast.FormattedValue):
+        endings = part.value.body if isinstance(part.value, ast.IfExp) else None
+        return str(endings.value) if isinstance(endings, ast.Constant) else "3"
+    return str(part.value) if isinstance(part, ast.Constant) else ""
+
+
+def notes_in(path: Path) -> list[str]:
+    """Notes that a module makes: what is called so, appended to them, or returned by a function that is."""
+    found: list[ast.AST] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign) and node.value is not None:
+            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
+            found += [node.value] * any("note" in ast.unparse(target) for target in targets)
+        elif isinstance(node, ast.Call):
+            found += node.args * ("note" in ast.unparse(node.func))
+            found += [word.value for word in node.keywords if word.arg == "notes"]
+        elif isinstance(node, ast.FunctionDef) and "note" in node.name:
+            found += [each.value for each in ast.walk(node) if isinstance(each, ast.Return) and each.value is not None]
+    return [text for node in found for text in written(node)]
+
+
+def test_every_note_of_the_readers() -> None:
+    # These are filled in with words: `test_notes` has them.
+    composed = {"3 from column 3 (3)", "left out 3 3 (3)"}
+    notes = {
+        note for folder in ("data", "tasks") for path in (PACKAGE / folder).rglob("*.py") for note in notes_in(path)
+    }
+    assert len(notes) >= 25
+    for text in notes - composed:
+        assert is_translated(note(text)), text
 
 
 @pytest.mark.parametrize(
@@ -119,6 +213,15 @@ def test_reasons(why: str) -> None:
         "read as GB18030, since it is not UTF-8",
         "left out 1 row without a text (a.csv:3)",
         "left out 12 rows without a label (a.csv:3, a.csv:4, a.csv:5, ...)",
+        "labels are the folders' names",
+        "from column 'en' (en) to column '<b>' (?)",
+        "a glossary of 12 terms",
+        "texts from column 'en'",
+        "prompts from column 'question'",
+        "prompts from column 'question', replies from column 'answer'",
+        "left out 2 rows without a prompt or a reply (a.jsonl:3, a.jsonl:4)",
+        "left out 1 greetings of the assistant before the first prompt (a.jsonl:3)",
+        "left out 1 replies before which user and assistant do not take turns (a.jsonl:3)",
     ],
 )
 def test_notes(text: str) -> None:
@@ -145,6 +248,7 @@ def test_every_method_of_the_catalog() -> None:
     for task in catalog.tasks().values():
         for method in catalog.methods(Recipe(), task):
             assert is_translated(method_name(method)), method
+    assert is_translated(method_name(LABEL_NAMES))
 
 
 def test_what_is_not_known_is_shown_in_english_and_marked() -> None:

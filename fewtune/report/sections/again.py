@@ -25,11 +25,15 @@ def again(report: Report) -> Section:
 
 
 def _commands(report: Report) -> list[tuple[Phrase, str]]:
-    name, data, use = report.name, report.data_file, report.use
+    name, use, recipe = report.name, report.use, report.facts["recipe"]
+    data = [report.data_file]
+    if recipe.get("labels"):
+        # The recipe names them, and the texts where they were a file.
+        data = [] if recipe.get("unlabeled") else ["--unlabeled", "TEXTS"]
     return [
         (
             say("The same model from the same data", "用同样的数据得到同样的模型"),
-            command("fit", data, "--config", f"{name}/recipe.toml", "--out", "again.fewtune"),
+            command("fit", *data, "--config", f"{name}/recipe.toml", "--out", "again.fewtune"),
         ),
         (
             say("Predictions for new data", "预测新数据"),

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from fewtune.compress.wording import FAILED
 from fewtune.report.blocks import Block, Column, Figure, Paragraph, Section, Table
 from fewtune.report.facts import Report
-from fewtune.report.phrase import Part, Phrase, english, named, percent, plain, say
+from fewtune.report.phrase import Part, Phrase, english, listed, named, percent, plain, say, sentences
 from fewtune.report.plots.trade_offs import TradeOff, trade_off_plot
 from fewtune.report.wording import metric_of
 
@@ -28,7 +29,7 @@ def _introduction(found: Mapping[str, Any]) -> Phrase:
         return say(
             "A smaller model was tried and not taken. {words}",
             "尝试过更小的模型，但未采用。{words}",
-            words=english(found["words"]),
+            words=_not_kept(found),
         )
     taken = next(trade for trade in found["trades"] if trade["name"] == found["name"])
     return say(
@@ -37,6 +38,58 @@ def _introduction(found: Mapping[str, Any]) -> Phrase:
         name=named(found["name"]),
         threads=found["threads"],
         known=_known(taken["evidence"], metric_of(found["metric"]).name),
+    )
+
+
+_FAILED = {
+    "score": say(FAILED["score"], "它的回答相差太大"),
+    "size": say(FAILED["size"], "它并不更小"),
+    "speed": say(FAILED["speed"], "它在这台机器上更慢"),
+    "alone": say(FAILED["alone"], "它的回答会随同批的其他输入而变"),
+}
+
+
+def _not_kept(found: Mapping[str, Any]) -> Phrase:
+    """Which promises every smaller model broke."""
+    metric = metric_of(found["metric"]).name
+    broken = [
+        say(
+            "{name}: {promises}{figures}.",
+            "{name}：{promises}{figures}。",
+            name=named(trade["name"]),
+            promises=listed(_FAILED.get(promise) or english(promise) for promise in trade["failed"]),
+            figures=_figures(trade["evidence"], found["max_drop"], metric) if "score" in trade["failed"] else "",
+        )
+        for trade in found["trades"][1:]
+    ]
+    return sentences(*broken)
+
+
+def _figures(evidence: Mapping[str, Any] | None, allowed: float, metric: Phrase) -> Part:
+    if evidence is None:
+        return ""
+    if evidence["by"] in ("metric", "labels"):
+        return say(
+            " ({metric} drops by {drop}, which could be {bound}; {allowed} are allowed)",
+            "（{metric}下降 {drop}，也可能下降 {bound}；允许下降 {allowed}）",
+            metric=metric,
+            drop=percent(evidence["drop"]),
+            bound=percent(evidence["bound"]),
+            allowed=percent(allowed),
+        )
+    if evidence["by"] == "answers":
+        return say(
+            " ({changed} of the answers changed, which could be {bound}; {allowed} may)",
+            "（{changed} 的回答有变化，也可能有 {bound}；允许 {allowed}）",
+            changed=percent(evidence["changed"]),
+            bound=percent(evidence["bound"]),
+            allowed=percent(allowed),
+        )
+    return say(
+        " ({changed} of the answers changed, probabilities move by up to {shift})",
+        "（{changed} 的回答有变化，概率至多变动 {shift}）",
+        changed=percent(evidence["changed"]),
+        shift=plain(evidence["shift"]),
     )
 
 

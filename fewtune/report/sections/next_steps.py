@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterator
 from statistics import median
 
+from fewtune.recipe import Recipe
 from fewtune.report.blocks import Section, Steps
 from fewtune.report.facts import Report
 from fewtune.report.phrase import Phrase, listed, named, percent, say, sentences
@@ -198,8 +199,18 @@ def _spend_more(report: Report) -> Iterator[Step]:
                 "因时间不够，有的候选没有试；其中最省时的约需再加 {minutes} 分钟。",
                 minutes=min(minutes),
             ),
-            command("fit", report.data_file, "--budget", budget, "--out", report.name, "--overwrite"),
+            command(
+                "fit", report.data_file, *_as_asked(report), "--budget", budget, "--out", report.name, "--overwrite"
+            ),
         )
+
+
+def _as_asked(report: Report) -> Iterator[str]:
+    """Options that say again what the data is; the others in the recipe were found, not asked for."""
+    for name in ("text", "label", "group", "test", "unlabeled", "glossary", "seed"):
+        value = report.facts["recipe"].get(name)
+        if value is not None and value != Recipe.model_fields[name].default:
+            yield from (f"--{name}", str(value))
 
 
 def _longer(report: Report, minutes: int) -> str:

@@ -15,6 +15,8 @@ def worst(report: Report) -> Section | None:
     """Wrong answers, the most confident first."""
     title = say("The worst errors", "最严重的错误")
     if report.data.out_of_fold is None and report.data.test is None:
+        if report.facts["recipe"].get("labels"):  # of names alone: nothing was answered that has a label
+            return None
         absent = say(
             "This bundle came without its private/ folder, so no examples are shown here.",
             "这个模型包没有带上 private/ 文件夹，所以这里不显示样例。",
