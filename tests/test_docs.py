@@ -40,3 +40,25 @@ def test_both_readmes_have_the_same_commands_and_output() -> None:
         for name in ("README.md", "README.zh-CN.md")
     ]
     assert commands[0] == commands[1]
+
+
+def test_both_readmes_name_the_same_files_and_every_folder_of_the_package() -> None:
+    trees = [
+        re.findall(r"```text\n(fewtune/.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL)[0]
+        for name in ("README.md", "README.zh-CN.md")
+    ]
+    files = [re.findall(r"(?<![\w/])[a-z_]+(?:\.py|/)(?=[\s（])", tree) for tree in trees]
+    assert files[0] == files[1]
+    folders = {f"{path.parent.name}/" for path in (ROOT / "fewtune").glob("*/__init__.py")}
+    assert folders <= set(files[0])
+    for tree in trees:
+        assert all(name in tree for name in ("Task", "Backbone", "Tuner", "Compressor"))
+
+
+@pytest.mark.parametrize(
+    ("name", "promised"),
+    [("README.md", ("classes, boxes or masks", "translations")), ("README.zh-CN.md", ("类别、框或掩码", "译文"))],
+)
+def test_the_opening_promises_every_kind_of_model(name: str, promised: tuple[str, ...]) -> None:
+    opening = (ROOT / name).read_text(encoding="utf-8").split("## ")[0]
+    assert all(words in " ".join(opening.split()) for words in promised)
