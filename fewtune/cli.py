@@ -561,6 +561,65 @@ def compress(
 
 
 @app.command()
+def attack(
+    bundle: Bundle,
+    data: Annotated[str, typer.Argument(help="Labelled texts.")],
+    recipe: Annotated[
+        str,
+        typer.Option(
+            help="One of TextAttack's: deepwordbug, pruthi, textbugger, textfooler, pwws, checklist, iga, leap or "
+            "input-reduction."
+        ),
+    ] = "deepwordbug",
+    count: Annotated[int, typer.Option("-n", "--count", help="How many texts are drawn and looked at.")] = 100,
+    queries: Annotated[int, typer.Option(help="Most questions to the model for one text; 0: any number.")] = 1000,
+    budget: Annotated[str, typer.Option(help="Time to spend, such as 90s, 5m, 2h.")] = "5m",
+    out: Annotated[Path | None, typer.Option(help="Where every text goes: CSV, TSV or JSONL, by its ending.")] = None,
+    seed: Annotated[int, typer.Option(help="Where all randomness comes from.")] = 0,
+    threads: Annotated[int, typer.Option(help="Threads to use; 0: all cores.")] = 0,
+    text: TextColumn = None,
+    label: LabelColumn = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted attack.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Attack a bundle with TextAttack: is it as good when texts are changed to mislead it?"""
+    interrupted = False
+    with _reporting(as_json, on_interrupt="The same command with --resume continues.") as console:
+        from fewtune.bundle.write import write_atomically
+        from fewtune.data.write import table_form
+        from fewtune.model import load
+        from fewtune.terminal import TerminalProgress, show_attack
+        from fewtune.under_attack import AttackInterrupted
+
+        form = table_form(out)
+        try:
+            found = load(bundle, threads=threads).attack(
+                data,
+                recipe,
+                count,
+                max_queries=queries,
+                budget=budget,
+                seed=seed,
+                text=text or "",
+                label=label or "",
+                resume=resume,
+                progress=TerminalProgress(console),
+            )
+        except AttackInterrupted as error:
+            found, interrupted = error.result, True
+        rows = [asdict(some) for some in found.texts]
+        if out is not None:
+            written = form(list(rows[0]), [tuple(row.values()) for row in rows])
+            write_atomically(out, written.encode("utf-8", "surrogatepass"))
+        if as_json:
+            _print_json({"bundle": str(bundle), **asdict(found.summary), "notes": found.notes, "texts": rows})
+        else:
+            show_attack(console, found, bundle, out)
+    if interrupted:
+        raise typer.Exit(130)
+
+
+@app.command()
 def export(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the exported folder goes.")],

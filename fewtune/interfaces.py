@@ -591,6 +591,11 @@ class Augmentation(ABC):
         """The name as a recipe keeps it, with all that the views depend on."""
         return self.name
 
+    @property
+    def shown_name(self) -> str:
+        """The name that views are counted under."""
+        return self.name
+
     def check(self, texts: Sequence[str]) -> None:
         """Nothing, or raise MissingExtraError or RecipeError where these texts need what is not there."""
         del texts

@@ -59,6 +59,10 @@ class Journal:
             self._append({"name": name, "value": self._known[name], "elapsed": self.elapsed})
         return self._known[name]
 
+    def knows(self, name: str) -> bool:
+        """Whether `once` would not have to decide."""
+        return name in self._known
+
     def _append(self, entry: dict[str, Any]) -> None:
         if self._folder is None:
             return

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fewtune import catalog, next_labels, pipeline
+from fewtune import catalog, next_labels, pipeline, under_attack
 from fewtune.bundle.manifest import scores_from_json
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import output_errors, publish
@@ -26,7 +26,8 @@ from fewtune.runtime import Runtime, open_runtime
 from fewtune.runtime.answers import answers, read_class_means
 from fewtune.runtime.classification import ClassifierRuntime
 from fewtune.runtime.translation import TranslationRuntime
-from fewtune.types import Answer, FitResult, FloatArray, Scores, Suggestions
+from fewtune.types import Answer, AttackResult, FitResult, FloatArray, Scores, Suggestions
+from fewtune.under_attack import AttackWishes
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,6 +242,53 @@ class Model:
         with (progress or SilentProgress()).step("Predict", total=len(inputs)) as step:
             log_probs = self._classifier.log_probs(inputs, step=step)
         return Evaluation(task.score(dataset, self.labels, log_probs, groups, how=how), dataset.notes)
+
+    def attack(
+        self,
+        data: Any,
+        recipe: str = "deepwordbug",
+        n: int = 100,
+        *,
+        max_queries: int = 1000,
+        budget: str = "5m",
+        seed: int = 0,
+        text: str = "",
+        label: str = "",
+        resume: bool = False,
+        progress: Progress | None = None,
+    ) -> AttackResult:
+        """Attack the model with one of TextAttack's recipes; the bundle's report shows it from then on.
+
+        Args:
+            data: labelled texts: a path, a DataFrame, or a list of (text, label) pairs.
+            recipe: TextAttack's name: "deepwordbug", "textfooler", ...
+            n: how many texts are drawn from the data and looked at.
+            max_queries: most questions to the model for one text; 0: any number.
+            budget: time to spend, e.g. "90s", "5m".
+            seed: where all randomness comes from.
+            text, label: column names, where they are not found by themselves.
+            resume: go on where an interrupted attack stopped.
+            progress: where progress is shown.
+
+        Raises:
+            MissingExtraError: there is no environment with TextAttack.
+            UserError: the recipe, the data or the bundle's task is not one that can be attacked.
+        """
+        under_attack.check_bundle(self.bundle, self.manifest)
+        wishes = AttackWishes(recipe, n, max_queries)
+        settings = make_recipe({"text": text, "label": label, "budget": budget, "seed": seed, "threads": self._threads})
+        found = under_attack.attack(
+            self.bundle,
+            self.manifest,
+            self._classifier,
+            data,
+            wishes,
+            recipe=settings,
+            resume=resume,
+            progress=progress,
+        )
+        self.manifest = read_manifest(self.bundle)
+        return found
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> Path:
         """Copy the bundle.

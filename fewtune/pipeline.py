@@ -59,7 +59,7 @@ from fewtune.learn.names import learn_names
 from fewtune.learn.structured import learn_structured
 from fewtune.progress import Progress, SilentProgress
 from fewtune.recipe import Recipe, write_recipe
-from fewtune.report.data import read_private
+from fewtune.report.data import ATTACKS, read_private
 from fewtune.report.render import render_report
 from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
@@ -132,7 +132,7 @@ def fit(
         def write(some: Learnt) -> None:
             manifest = _manifest(task, dataset, some, findings, reading + run.journal.elapsed)
             manifest = replace(manifest, earlier=earlier_fits(out, manifest))
-            private = _with_report(manifest, some.private, out.name)
+            private = with_report(manifest, some.private, out.name)
             text = write_recipe(some.recipe)
             write_bundle(built, some.fitted, manifest, name=out.name, recipe_toml=text, private=private)
 
@@ -289,7 +289,8 @@ def compress(
     run = run_context(out, threads=threads, seed=recipe.seed, progress=progress or SilentProgress())
 
     def private(manifest: Manifest, files: Mapping[str, bytes], name: str) -> dict[str, bytes]:
-        return _with_report(manifest, {key: value for key, value in files.items() if key != "report.html"}, name)
+        kept = {key: value for key, value in files.items() if key not in ("report.html", ATTACKS)}
+        return with_report(manifest, kept, name)
 
     known = catalog.compressors()
     return compress_bundle(
@@ -404,9 +405,7 @@ def _check_model(task: Task, recipe: Recipe, dataset: Dataset) -> list[Finding]:
 def _open_run(
     out: Path, recipe: Recipe, dataset: Dataset, threads: int, resume: bool, progress: Progress
 ) -> RunContext:
-    """The work in progress: fresh, or the interrupted run's if it was the same work."""
     work = out.with_name(f"{out.name}.work")
-    state = work / "run.json"
     wanted = {
         "fewtune_version": _version("fewtune"),
         "data_sha256": dataset.sha256,
@@ -414,6 +413,24 @@ def _open_run(
         **recipe.model_dump(exclude={"data", "unlabeled", "budget"}),
         "threads": threads,
     }
+    return RunContext(
+        work, recipe.seed, threads, progress, open_work(work, wanted, resume=resume), recipe.budget_seconds
+    )
+
+
+def open_work(work: Path, wanted: Mapping[str, Any], *, resume: bool) -> Journal:
+    """The journal of the work in progress: fresh, or the interrupted run's if it was the same work.
+
+    Args:
+        work: its folder.
+        wanted: what makes it the same work, as JSON holds it.
+        resume: continue what is there.
+
+    Raises:
+        RecipeError: what is there is other work.
+        OutputError: the folder is somebody else's, or cannot be written to.
+    """
+    state = work / "run.json"
     if resume and state.is_file():
         _check_same_work(state, wanted)
     else:
@@ -422,7 +439,7 @@ def _open_run(
             shutil.rmtree(work, ignore_errors=True)
             work.mkdir(parents=True)
             write_atomically(state, json.dumps(wanted, ensure_ascii=False).encode())
-    return RunContext(work, recipe.seed, threads, progress, Journal(work), recipe.budget_seconds)
+    return Journal(work)
 
 
 def _check_same_work(state: Path, wanted: Mapping[str, Any]) -> None:
@@ -545,7 +562,8 @@ def _version(package: str) -> str:
         return "unknown"
 
 
-def _with_report(manifest: Manifest, private: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+def with_report(manifest: Manifest, private: Mapping[str, bytes], name: str) -> dict[str, bytes]:
+    """The private files of a bundle, and the report that is made of them and of bundle.json."""
     page = render_report(asdict(manifest), read_private(private), name)
     return {**private, "report.html": page.encode("utf-8", "surrogatepass")}
 

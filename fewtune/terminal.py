@@ -22,9 +22,22 @@ from rich.table import Table
 
 from fewtune.errors import FewtuneError
 from fewtune.progress import Step
-from fewtune.types import Advice, Compression, Earlier, Finding, FitResult, Outlook, Rung, Score, Scores, Suggestions
+from fewtune.types import (
+    Advice,
+    AttackResult,
+    Compression,
+    Earlier,
+    Finding,
+    FitResult,
+    Outlook,
+    Rung,
+    Score,
+    Scores,
+    Suggestions,
+)
 
 _SHOWN_FINDINGS = 5
+_SHOWN_ATTACKS = 3
 _SHOWN_ERROR = 0.05
 _MARKS = {"error": "[red]✗[/]", "warning": "[yellow]![/]", "info": "[dim]i[/]"}
 # Steps shorter than this need no line of their own where there is no terminal to redraw.
@@ -182,6 +195,46 @@ def _classes(scores: Scores) -> Table:
         values = [f"{metrics[name].value:.2f} ({_ends(metrics[name], '{:.2f}')})" for name in keys]
         classes.add_row(escape(label), str(scores.support.get(label, 0)), *values)
     return classes
+
+
+def show_attack(console: Console, found: AttackResult, bundle: Path, out: Path | None) -> None:
+    """What the attack did to the accuracy, some of the texts, and what stood in for TextAttack's downloads."""
+    summary = found.summary
+    for note in found.notes:
+        console.print(note, style="dim", highlight=False, markup=False)
+    for reason, count in summary.left_out.items():
+        console.print(f"{count} of the texts are left out: {reason}", style="dim", highlight=False, markup=False)
+    for line in summary.replaced:
+        console.print(line, style="dim", highlight=False, markup=False)
+    for text in [text for text in found.texts if text.outcome in ("broken", "reduced")][:_SHOWN_ATTACKS]:
+        console.print(f"\n  {text.text}  →  {text.prediction}", highlight=False, markup=False)
+        console.print(f"  {text.attacked}  →  {text.attacked_prediction}", highlight=False, markup=False)
+    table = Table("", "value", "95 % interval", box=None, header_style="dim")
+    for name, score in (
+        ("accuracy before", summary.accuracy_before),
+        ("accuracy under attack", summary.accuracy_after),
+        ("attacks that succeed", summary.success_rate),
+        ("words taken away" if summary.reduces else "words changed where it does", summary.words_changed),
+    ):
+        if score is not None:
+            table.add_row(name, f"{100 * score.value:.1f} %", _ends(score, "{:.0%}"))
+    console.print()
+    console.print(table)
+    console.print(
+        f"[dim]{summary.recipe} ({escape(summary.source)}): {summary.examples} texts looked at, {summary.attacked} "
+        f"attacked; {summary.queries:.0f} questions to the model and {summary.seconds:.2g} s an attack.[/]",
+        highlight=False,
+    )
+    if summary.stopped:
+        console.print(
+            f"\nStopped at {summary.examples} of {summary.wanted} texts ({summary.stopped}): the same command with "
+            f"--resume continues.",
+            highlight=False,
+        )
+    if out is not None:
+        console.print(f"Wrote {len(found.texts)} texts to {out}", highlight=False, markup=False)
+    if summary.stopped != "interrupted":
+        console.print(f"Next:   fewtune report {bundle}", highlight=False, markup=False)
 
 
 def noun_of(task: str) -> str:

@@ -605,6 +605,99 @@ class Compression:
 
 
 @dataclass(frozen=True, slots=True)
+class AttackedText:
+    """What became of one text that was attacked.
+
+    Attributes:
+        place: where it stands, e.g. "tickets.csv:12".
+        text, label: as they are in the data.
+        prediction, confidence: what the model answered before.
+        outcome: "wrong": the answer was, so that nothing was attacked; "broken": the attack changed it; "held";
+            "reduced": fewer words are left, and the answer is the same; "failed": TextAttack cannot take the text.
+        attacked: the text that the attack ended with; empty where it was not attacked.
+        attacked_prediction, attacked_confidence: what the model answered to that.
+        words: of the text, as the attack counts them.
+        changed: how many of them were changed, or taken away.
+        queries: how often the model was asked.
+        seconds: what the attack took.
+    """
+
+    place: str
+    text: str
+    label: str
+    prediction: str
+    confidence: float
+    outcome: str
+    attacked: str = ""
+    attacked_prediction: str = ""
+    attacked_confidence: float | None = None
+    words: int = 0
+    changed: int = 0
+    queries: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class AttackSummary:
+    """What one attack on a model showed. The bundle keeps it.
+
+    Attributes:
+        recipe: TextAttack's name of it.
+        how: what it does, in a few words.
+        source: who proposed it.
+        reduces: words were taken away while the answer stayed; the accuracy under attack is not known then.
+        data: name of the data.
+        wanted: how many texts were to be looked at.
+        examples: how many were: drawn from the data at random, in random order.
+        attacked: how many of these the model had right, so that they were attacked.
+        accuracy_before, accuracy_after: share of the examples that the model has right.
+        success_rate: share of the attacked texts whose answer was changed.
+        words_changed: mean share of words that were changed where the answer was, or that could be taken away.
+        queries, seconds: mean of an attack.
+        replaced: what stood in for what TextAttack would have downloaded, in words.
+        left_out: why texts of the data were not among those drawn from, to how many.
+        max_queries: most questions to the model for one text; 0: any number.
+        seed: where all randomness came from.
+        stopped: why not all that were wanted were looked at: "budget", "interrupted", or empty.
+    """
+
+    recipe: str
+    how: str
+    source: str
+    reduces: bool
+    data: str
+    wanted: int
+    examples: int
+    attacked: int
+    accuracy_before: Score
+    accuracy_after: Score | None
+    success_rate: Score | None
+    words_changed: Score | None
+    queries: float
+    seconds: float
+    replaced: tuple[str, ...]
+    left_out: Mapping[str, int]
+    max_queries: int
+    seed: int
+    stopped: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AttackResult:
+    """What an attack on a model showed.
+
+    Attributes:
+        summary: all in all.
+        texts: each that was looked at, in the order in which it was.
+        notes: what was decided while reading the data, in words.
+    """
+
+    summary: AttackSummary
+    texts: tuple[AttackedText, ...]
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LeftOut:
     """A rung that was not tried, or not taken in the end, and why.
 

@@ -64,6 +64,34 @@ def english_synonyms(word: str, before: str) -> tuple[str, ...]:
     return tuple(form for form in dict.fromkeys(found) if form and form != word)
 
 
+@lru_cache(maxsize=65_536)
+def every_synonym(word: str) -> tuple[str, ...]:
+    """Single words that share any sense of any part of speech with a word, as lemmas; `word` is in any case."""
+    wordnet = open_wordnet()
+    if wordnet is None:
+        return ()
+    readings = [(reading.lemma, reading.part) for reading in _readings(wordnet, word.lower())]
+    found = (other for lemma, part in readings for other in wordnet.every_synonym(lemma, part))
+    return tuple(dict.fromkeys(other for other in found if other.lower() != word.lower()))
+
+
+@lru_cache(maxsize=65_536)
+def likely_part(word: str, before: str) -> str:
+    """The part of speech that a word most likely has: noun, verb, adj, adv, or "" for one with a grammatical task.
+
+    Args:
+        word: in small letters.
+        before: the word before it, in small letters; "" where there is none.
+    """
+    if word in FUNCTION_WORDS:
+        return ""
+    wordnet = open_wordnet()
+    readings = _fitting(list(_readings(wordnet, word)), before) if wordnet is not None else []
+    if wordnet is None or not readings:
+        return "adv" if word.endswith("ly") else "verb" if word.endswith(("ing", "ed")) else "noun"
+    return max(readings, key=lambda reading: wordnet.uses(reading.lemma, reading.part)).part
+
+
 def in_wordnet(word: str) -> bool:
     """Whether WordNet is installed and has a word, which is in small letters, in any inflection."""
     wordnet = open_wordnet()
@@ -92,15 +120,21 @@ def _regular(wordnet: WordNet, word: str, part: str) -> Iterator[Reading]:
 
 def _certain(wordnet: WordNet, readings: list[Reading], before: str) -> Reading | None:
     """The reading that is most likely meant; None where that is not certain, or its inflection is not regular."""
-    if before in _BEFORE_VERBS:
-        readings = [reading for reading in readings if reading.part == "verb"] or readings
-    elif before in _BEFORE_NOUNS:
-        readings = [reading for reading in readings if reading.part != "verb"] or readings
+    readings = _fitting(readings, before)
     uses = [wordnet.uses(reading.lemma, reading.part) + 1 for reading in readings]
     if not uses or max(uses) < _CERTAIN * sum(uses):
         return None
     reading = readings[uses.index(max(uses))]
     return None if reading.form == "irregular" else reading
+
+
+def _fitting(readings: list[Reading], before: str) -> list[Reading]:
+    """Those that can stand after `before`; all where none can."""
+    if before in _BEFORE_VERBS:
+        return [reading for reading in readings if reading.part == "verb"] or readings
+    if before in _BEFORE_NOUNS:
+        return [reading for reading in readings if reading.part != "verb"] or readings
+    return readings
 
 
 def inflected(wordnet: WordNet, lemma: str, reading: Reading) -> str:

@@ -56,6 +56,12 @@ class Neighbours:
     def __contains__(self, word: str) -> bool:
         return word in self._index
 
+    def cosine(self, word: str, other: str) -> float | None:
+        """How alike two words are used; None where one is not known."""
+        if word not in self or other not in self:
+            return None
+        return float(self._unit[self._index[word]] @ self._unit[self._index[other]])
+
     def near(self, word: str) -> list[tuple[str, float]]:
         """The nearest words with their cosines, nearest first; none where the word is not known."""
         number = self._index.get(word)
@@ -85,15 +91,26 @@ def chinese_neighbours(word: str) -> tuple[str, ...]:
 @lru_cache(maxsize=65_536)
 def english_neighbours(word: str) -> tuple[str, ...]:
     """English words that are used like `word`, which is in small letters, and have an ending like its own."""
+    return () if len(word) < 3 else near_english(word, _MOST)
+
+
+def near_english(word: str, most: int) -> tuple[str, ...]:
+    """At most so many English words that are used like `word` and have an ending like its own, nearest first."""
     table = _english_table()
-    if table is None or len(word) < 3:
+    if table is None:
         return ()
     alike = (
         other
         for other, _ in table.near(word)
         if other[:4] != word[:4] and _ending(other) == _ending(word) and {word, other} not in _OPPOSITES
     )
-    return tuple(islice(alike, _MOST))
+    return tuple(islice(alike, most))
+
+
+def cosine(word: str, other: str) -> float | None:
+    """How alike two English words are used, from -1 to 1; None where one of them is not known."""
+    table = _english_table()
+    return None if table is None else table.cosine(word, other)
 
 
 def has_chinese() -> bool:

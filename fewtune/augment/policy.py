@@ -77,7 +77,7 @@ class Policy:
     @property
     def name(self) -> str:
         """As `--augment` takes it."""
-        return ",".join(augmentation.name for augmentation in self.augmentations)
+        return ",".join(augmentation.shown_name for augmentation in self.augmentations)
 
     @property
     def full_name(self) -> str:
@@ -131,8 +131,8 @@ class Policy:
                 made = augmentation.views_of(texts, count, generators, threads=threads, step=step)
                 for views, known in zip(made, seen, strict=True):
                     for view in views:
-                        known.setdefault(view, augmentation.name)
-                wanted[augmentation.name] += count * len(texts)
+                        known.setdefault(view, augmentation.shown_name)
+                wanted[augmentation.shown_name] += count * len(texts)
         found = [View(view, number, name) for number, views in enumerate(seen) for view, name in views.items()]
         return Views(tuple(found), wanted)
 

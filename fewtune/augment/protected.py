@@ -38,7 +38,7 @@ _OTHER = rf"[{KANA}]+|\s+|."
 # Four groups: a protected span, a word, a run of Han characters, and anything else. Japanese words are not told apart.
 TOKEN = re.compile(f"({'|'.join(_SPANS)})|({_WORD})|([{HAN}]+)|({_OTHER})", re.DOTALL)
 
-_NEGATIONS = frozenset(
+NEGATIONS = frozenset(
     "no not never none nobody nothing neither nor nowhere cannot without hardly barely scarcely rarely seldom "
     "ain't aint cant dont doesnt didnt wont isnt arent wasnt werent hasnt havent hadnt couldnt wouldnt shouldnt "
     "unless except lack lacks lacked lacking "
@@ -51,7 +51,7 @@ _CHINESE_NEGATIONS = frozenset("不没沒无無非别別未勿莫否毋甭")
 def negates(word: str) -> bool:
     """Whether a word is a negation, or holds one: not, never, doesn't, n't, not-so-good; 不, 没有, 无法."""
     parts = word.lower().split("-")
-    negated = any(part in _NEGATIONS or part.endswith(("n't", "n’t")) for part in parts)
+    negated = any(part in NEGATIONS or part.endswith(("n't", "n’t")) for part in parts)
     return negated or not _CHINESE_NEGATIONS.isdisjoint(word)
 
 

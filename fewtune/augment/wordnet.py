@@ -57,6 +57,11 @@ class WordNet:
         single = [word for word in found if word != lemma and word.isalpha() and word.islower()]
         return [word for word in single if not self._uses or self.uses(word, part)]
 
+    def every_synonym(self, lemma: str, part: str) -> list[str]:
+        """Single words that share any sense with `lemma`, whatever their use, in the case that WordNet writes."""
+        words = (word for offset in self._offsets[part].get(lemma, ()) for word in self._words(part, offset))
+        return [word for word in dict.fromkeys(words) if word.isalpha() and word.lower() != lemma]
+
     def _words(self, part: str, offset: int) -> list[str]:
         data = self._data[part]
         line = data[offset : data.index(b"\n", offset)].decode()

@@ -13,6 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from fewtune.errors import BundleError
 from fewtune.types import (
     AnswerRules,
+    AttackSummary,
     Comparison,
     Compression,
     Earlier,
@@ -28,7 +29,7 @@ from fewtune.types import (
 FORMAT_VERSION = 1
 _OWN_KEYS = {"per_class", "support", "confusion", "gain_over_baseline", "how"}
 # What bundles of this format lack that were written before it was known.
-_SINCE = {"answer_rules", "comparisons", "learning_curve", "earlier", "findings", "compression"}
+_SINCE = {"answer_rules", "comparisons", "learning_curve", "earlier", "findings", "compression", "attacks"}
 _REMEDY = "Fit or copy the bundle again."
 
 
@@ -64,6 +65,7 @@ class Manifest:
         earlier: what bundles were worth that this one took the place of, fewest examples first.
         findings: what `check` saw in the data, without the places.
         compression: how it was made smaller, and what that was measured to cost; None where it was not.
+        attacks: what attacks on it showed, one a recipe.
         files, private_files: name to sha256 and size; private ones hold training content.
     """
 
@@ -93,6 +95,7 @@ class Manifest:
     earlier: tuple[Earlier, ...] = ()
     findings: tuple[Finding, ...] = ()
     compression: Compression | None = None
+    attacks: tuple[AttackSummary, ...] = ()
     format_version: int = FORMAT_VERSION
     files: Mapping[str, FileEntry] = field(default_factory=dict)
     private_files: Mapping[str, FileEntry] = field(default_factory=dict)

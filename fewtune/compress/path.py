@@ -347,6 +347,8 @@ class _Session:
             graphs=content.contracts,
             backbone=content.backbone,
             answer_rules=_answer_rules(self._original.manifest, content),
+            # It was the original that was attacked.
+            attacks=(),
             files={},
             private_files={},
         )

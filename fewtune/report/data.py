@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from fewtune.errors import BundleError
@@ -12,6 +12,7 @@ from fewtune.errors import BundleError
 OUT_OF_FOLD = "out_of_fold.jsonl"
 TEST = "test.jsonl"
 LABEL_ISSUES = "label_issues.jsonl"
+ATTACKS = "attacks.jsonl"
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,27 @@ class LabelIssue:
 
 
 @dataclass(frozen=True, slots=True)
+class Attacked:
+    """A text that was attacked, as far as the report shows it.
+
+    Attributes:
+        recipe: of the attack.
+        place, text, prediction: the example, and what the model took it for.
+        outcome: "broken", "held", "reduced" or "wrong".
+        attacked: the text that the attack ended with.
+        attacked_prediction: what the model took that for.
+    """
+
+    recipe: str
+    place: str
+    text: str
+    prediction: str
+    outcome: str
+    attacked: str
+    attacked_prediction: str
+
+
+@dataclass(frozen=True, slots=True)
 class ReportData:
     """Examples for the report; None where the bundle came without them.
 
@@ -85,6 +107,7 @@ class ReportData:
         test: the test data.
         label_issues: the likeliest first.
         open_out_of_fold, open_test: the same where answers are no classes.
+        attacked: texts that were attacked, of all recipes.
     """
 
     out_of_fold: tuple[Answer, ...] | None = None
@@ -92,6 +115,7 @@ class ReportData:
     label_issues: tuple[LabelIssue, ...] | None = None
     open_out_of_fold: tuple[OpenAnswer, ...] | None = None
     open_test: tuple[OpenAnswer, ...] | None = None
+    attacked: tuple[Attacked, ...] | None = None
 
 
 def read_private(files: Mapping[str, bytes]) -> ReportData:
@@ -109,6 +133,7 @@ def read_private(files: Mapping[str, bytes]) -> ReportData:
         label_issues=_label_issues(files),
         open_out_of_fold=_open_answers(files, OUT_OF_FOLD),
         open_test=_open_answers(files, TEST),
+        attacked=_attacked(files),
     )
 
 
@@ -144,6 +169,14 @@ def _label_issues(files: Mapping[str, bytes]) -> tuple[LabelIssue, ...] | None:
         )
         for line in _complete(_lines(files[LABEL_ISSUES], LABEL_ISSUES), LABEL_ISSUES, keys)
     )
+
+
+def _attacked(files: Mapping[str, bytes]) -> tuple[Attacked, ...] | None:
+    if ATTACKS not in files:
+        return None
+    keys = tuple(field.name for field in fields(Attacked))
+    lines = _complete(_lines(files[ATTACKS], ATTACKS), ATTACKS, keys)
+    return tuple(Attacked(*(str(line[key]) for key in keys)) for line in lines)
 
 
 def _lines(content: bytes, name: str) -> list[Mapping[str, Any]]:

@@ -16,6 +16,7 @@ from fewtune.report.blocks import Section
 from fewtune.report.data import ReportData
 from fewtune.report.facts import Report
 from fewtune.report.sections.again import again
+from fewtune.report.sections.attacks import attacks
 from fewtune.report.sections.candidates import candidates
 from fewtune.report.sections.compression import compression
 from fewtune.report.sections.confidence import confidence
@@ -51,6 +52,7 @@ _SECTIONS: tuple[Callable[[Report], Section | None], ...] = (
     learning_curve,
     suspects,
     worst,
+    attacks,
     compression,
     again,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import MANIFEST, PRIVATE, output_errors, write_atomically
 from fewtune.errors import OutputError
-from fewtune.report.data import LABEL_ISSUES, OUT_OF_FOLD, TEST, read_private
+from fewtune.report.data import ATTACKS, LABEL_ISSUES, OUT_OF_FOLD, TEST, read_private
 from fewtune.report.render import render_report
 
 
@@ -34,7 +34,7 @@ def write_report(bundle: Path, out: Path | None = None, *, overwrite: bool = Fal
     _check_free(out, overwrite)
     # What a newer fewtune adds to bundle.json is known to its report only, so the file is read as it is.
     facts = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
-    private = {file: bundle / PRIVATE / file for file in (OUT_OF_FOLD, TEST, LABEL_ISSUES)}
+    private = {file: bundle / PRIVATE / file for file in (OUT_OF_FOLD, TEST, LABEL_ISSUES, ATTACKS)}
     data = read_private({file: path.read_bytes() for file, path in private.items() if path.is_file()})
     page = render_report(facts, data, name)
     with output_errors(out):

@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import pairwise
 from typing import Any
 
@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fewtune.bundle.manifest import manifest_from_json
-from fewtune.report.data import Answer, LabelIssue, ReportData
+from fewtune.report.data import Answer, Attacked, LabelIssue, ReportData
 from fewtune.report.facts import Report
 from fewtune.report.render import render_report
 from tests.report.page import elements, name_of, parse, words
@@ -341,3 +341,37 @@ def test_the_delivered_rung_is_the_one_that_was_tuned_on_everything(facts: dict,
     varied = {**plain, "name": "partial with views", "tune_seconds": 2.0}
     rungs = [{**rung, "tune_seconds": None} for rung in facts["rungs"]]
     assert Report({**facts, "rungs": [*rungs, varied]}, data, "t").taken == len(rungs)
+
+
+def attack(recipe: str, **values: Any) -> dict[str, Any]:
+    share = {"value": 0.5, "low": 0.25, "high": 0.75, "n": 12, "level": 0.95, "interval_method": "Wilson"}
+    return {
+        "recipe": recipe,
+        "examples": 20,
+        "attacked": 12,
+        "accuracy_before": {**share, "value": 0.6},
+        "accuracy_after": share,
+        "success_rate": share,
+        "words_changed": {**share, "low": None, "high": None},
+        "queries": 31.4,
+        "replaced": ["stop words: ours instead of theirs"],
+        "reduces": False,
+        "stopped": "",
+        **values,
+    }
+
+
+def test_attacks_are_shown_with_the_texts_that_misled_the_model(facts: dict, data: ReportData) -> None:
+    facts = {
+        **facts,
+        "attacks": [attack("pwws"), attack("input-reduction", accuracy_after=None, reduces=True, stopped="budget")],
+    }
+    misled = Attacked("pwws", "a:2", "a good film", "praise", "broken", "a gud film", "complaint")
+    held = replace(misled, text="a fine film", outcome="held")
+    page = render_report(facts, replace(data, attacked=(misled, held)), "tickets.fewtune")
+    section = next(one for one in elements(parse(page), "section") if one.get("id") == "attacks")
+    shown = words(section)
+    for wanted in ("60% (25 to 75)", "a gud film", "stop words: ours", "budget ended some attacks early"):
+        assert wanted in shown
+    assert "a fine film" not in shown
+    assert "attacks" in sections_of(render_report(facts, replace(data, attacked=None), "tickets.fewtune"))
