@@ -13,6 +13,7 @@ from typing import Any
 
 import fewtune
 from tests.every_task import Folders
+from tests.pictures import draw, needs_network, scene
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 # In a process of its own, where what is not to be had is not found, as if it were not installed.
@@ -99,6 +100,16 @@ def test_what_is_not_in_the_base_install_is_known() -> None:
 def test_texts(tfidf_model: fewtune.Model, head_model: fewtune.Model) -> None:
     for model in (tfidf_model, head_model):
         check(model.bundle, ["where is my refund?", "谢谢", ""])
+
+
+@needs_network
+def test_pictures_boxes_and_masks(bundles: Folders, tmp_path: Path) -> None:
+    square, street = tmp_path / "square.png", tmp_path / "street.png"
+    draw("square", 1).save(square)
+    scene(1)[0].save(street)
+    check(bundles("image-classification"), [str(square)])
+    check(bundles("object-detection"), [str(street)])
+    check(bundles("segmentation"), [str(street)])
 
 
 def test_translations_and_replies(bundles: Folders) -> None:
