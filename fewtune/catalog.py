@@ -82,7 +82,7 @@ from fewtune.tune.prompt import PromptTuner
 from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTuner, SegmentationPartialTuner
 from fewtune.tune.self_training import UNLABELED
 from fewtune.tune.tfidf import TfidfTuner
-from fewtune.tune.translation import UntouchedTuner
+from fewtune.tune.translation import TranslationBiasesTuner, TranslationLoraTuner, UntouchedTuner
 
 _SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
@@ -187,7 +187,8 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
         return [AsItIsTuner(models), LoraRepliesTuner(models)]
     if task.reads == "translation":
         models = list(translators().values()) if recipe.model == "auto" else [find_translator(recipe.model)]
-        return [UntouchedTuner(models), BackTranslatingTuner(models)]
+        tuners = (UntouchedTuner, TranslationBiasesTuner, TranslationLoraTuner, BackTranslatingTuner)
+        return [tuner(models) for tuner in tuners]
     if task.reads != "pictures":
         return []
     chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]

@@ -154,6 +154,9 @@ def predict(
         str | None,
         typer.Option(help="Table of terms with the translations that they are to have. [default: the bundle's own]"),
     ] = None,
+    matches: Annotated[
+        bool, typer.Option("--matches", help="Translation: what of the training data is most alike, in columns.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Predict: the input's columns plus prediction and confidence."""
@@ -169,7 +172,9 @@ def predict(
         if isinstance(task, StructuredTask):
             if max_error is not None or sets is not None:
                 _refuse_class_options(model.task)
-            _predict_structured(task, model, source, out, text, console, as_json)
+            _predict_structured(task, model, source, out, text, console, as_json, bundle if matches else None)
+        elif matches:
+            _refuse_matches(model.task)
         else:
             _predict_classes(model, source, out, text, (max_error, sets), console, as_json)
 
@@ -184,6 +189,14 @@ def _refuse_class_options(task: str) -> NoReturn:
     )
 
 
+def _refuse_matches(task: str) -> NoReturn:
+    from fewtune.errors import RecipeError
+
+    raise RecipeError(
+        f"--matches is for translations, and this bundle is for {task}.", where="command line", how="Leave it out."
+    )
+
+
 def _predict_structured(
     task: StructuredTask,
     model: Model,
@@ -192,17 +205,26 @@ def _predict_structured(
     text: str | None,
     console: Console,
     as_json: bool,
+    remembered: Path | None,
 ) -> None:
     from fewtune.terminal import TerminalProgress
 
     inputs = model.read_inputs(source, text=text or "")
+    more: dict[str, Any] = {}
+    if remembered is not None:
+        from fewtune.runtime.memory import read_memory, with_matches
+
+        if task.reads != "translation":
+            _refuse_matches(model.task)
+        inputs, found = with_matches(inputs, read_memory(remembered))
+        more = {"matches": [None if one is None else asdict(one) for one in found]}
     for note in inputs.notes:
         console.print(note, style="dim", highlight=False, markup=False)
     answers = model.predict(inputs.values, progress=TerminalProgress(console))
     if out is not None:
         console.print(task.write_answers(inputs, answers, model.labels, out), highlight=False, markup=False)
     if as_json:
-        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels, out)})
+        _print_json({"predictions": task.answers_as_json(inputs, answers, model.labels, out), **more})
     elif out is None:
         sys.stdout.write(task.write_answers(inputs, answers, model.labels, None))
 
@@ -624,7 +646,7 @@ def export(
     bundle: Bundle,
     out: Annotated[Path, typer.Option(help="Where the exported folder goes.")],
     form: Annotated[
-        str, typer.Option("--format", help="onnx; hf: sentence-transformers, Transformers, timm.")
+        str, typer.Option("--format", help="onnx; hf: sentence-transformers, Transformers, timm; marian.")
     ] = "onnx",
     with_data: Annotated[bool, typer.Option("--with-data", help="Keep what holds training content.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
@@ -632,9 +654,12 @@ def export(
 ) -> None:
     """Write a bundle in a form for other programs; training content is left out."""
     with _reporting(as_json) as console:
-        from fewtune.bundle.export import export_bundle
+        from fewtune import pipeline
+        from fewtune.terminal import TerminalProgress
 
-        files = export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
+        files = pipeline.export(
+            bundle, out, form=form, with_data=with_data, overwrite=overwrite, progress=TerminalProgress(console)
+        )
         if as_json:
             _print_json({"out": str(out), "format": form, "files": files})
         else:

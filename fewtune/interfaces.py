@@ -360,11 +360,13 @@ class Inputs:
         table: rows and columns as they were given; predictions are written beside them.
         values: of each row, what the model reads.
         notes: what was decided while reading, in words.
+        document: the file itself, where predictions can be written into it; empty: they cannot.
     """
 
     table: Table
     values: tuple[Any, ...]
     notes: tuple[str, ...]
+    document: str = ""
 
 
 class Task(ABC):

@@ -19,9 +19,11 @@ from fewtune.augment.picture_folder import AugmentedPictures, Write, augment_pic
 from fewtune.augment.picture_policy import PicturePolicies
 from fewtune.augment.policy import AUTO, Policies
 from fewtune.augment.table import AugmentedTable, augment_table
+from fewtune.backbones.seq2seq import FastTranslate, FolderTranslator
 from fewtune.bundle.earlier import earlier_fits
+from fewtune.bundle.export import check_place, export_bundle, write_export
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
-from fewtune.bundle.read import read_manifest
+from fewtune.bundle.read import read_manifest, verify
 from fewtune.bundle.write import (
     check_free,
     check_replaceable,
@@ -32,6 +34,7 @@ from fewtune.bundle.write import (
     write_atomically,
     write_bundle,
 )
+from fewtune.compress.marian_int8 import marian_files
 from fewtune.compress.path import NONE, Wishes, check_asked, compress_bundle, compress_fitted, run_context
 from fewtune.data.check import by_severity, check_language, find_unseen_labels
 from fewtune.data.columns import find_columns
@@ -64,9 +67,14 @@ from fewtune.report.render import render_report
 from fewtune.runtime import open_bundle
 from fewtune.runtime.machine import describe_machine, peak_memory_mb
 from fewtune.runtime.threads import usable_cores
+from fewtune.tune.generation import MOST_NEW_TOKENS
 from fewtune.tune.label_names import METHOD as LABEL_NAMES
+from fewtune.tune.reply_tokens import bytes_of, too_long
 from fewtune.types import Advice, Compression, Dataset, Finding, FitResult, LeftOut
 
+# Of examples that a finding names.
+_PLACES = 5
+_SURELY_READ_BYTES = 7_000
 _LIBRARIES = (
     "numpy",
     "onnx",
@@ -173,8 +181,8 @@ def check(recipe: Recipe, *, source: Any = None) -> tuple[Dataset, list[Finding]
         UserError: the data cannot be read at all.
     """
     task = catalog.find_task(recipe.task, recipe.data if source is None else source)
-    dataset, test = _read(task, recipe, source)
-    return dataset, [*task.check(dataset, test), *_check_model(task, recipe, dataset)]
+    dataset, _, findings = _read_and_find(task, recipe, source)
+    return dataset, findings
 
 
 def advise(recipe: Recipe, *, source: Any = None, progress: Progress | None = None) -> Advice:
@@ -308,6 +316,35 @@ def compress(
     )
 
 
+def export(
+    bundle: Path,
+    out: Path,
+    *,
+    form: str,
+    with_data: bool = False,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> list[str]:
+    """Write a bundle for other programs; see `export_bundle`, and "marian": a tuned student in its own format.
+
+    Raises:
+        UserError: the bundle or the place cannot be used, or there is no such form of it; nothing is written at `out`.
+    """
+    if form != "marian":
+        return export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
+    manifest = read_manifest(bundle)
+    verify(bundle, manifest)
+    check_place(bundle, out, overwrite)
+    model = catalog.find_translator(str(manifest.backbone["name"])) if manifest.task == "translation" else None
+    if not isinstance(model, FastTranslate | FolderTranslator):
+        raise RecipeError("Only Marian's students have the format marian.", where="--format", how="Use onnx or hf.")
+    parts = model.load()
+    if model.folder is None:
+        raise InternalError("A model that was read has no folder.")
+    run = run_context(out, threads=usable_cores(), seed=0, progress=progress or SilentProgress())
+    return write_export(marian_files(bundle, manifest, parts, model.folder, run), out)
+
+
 def default_out(recipe: Recipe) -> Path:
     """`./<data name>.fewtune`."""
     data = recipe.data or recipe.unlabeled
@@ -318,12 +355,50 @@ def default_out(recipe: Recipe) -> Path:
 def _read_and_check(
     task: Task, recipe: Recipe, source: Any, test_source: Any = None
 ) -> tuple[Dataset, Dataset | None, list[Finding]]:
-    dataset, test = _read(task, recipe, source, test_source)
-    findings = [*task.check(dataset, test), *_check_model(task, recipe, dataset)]
+    dataset, test, findings = _read_and_find(task, recipe, source, test_source)
     for finding in findings:
         if finding.level == "error":
             raise DataError(finding.what, where=", ".join(finding.places), how=finding.how)
     return dataset, test, findings
+
+
+def _read_and_find(
+    task: Task, recipe: Recipe, source: Any, test_source: Any = None
+) -> tuple[Dataset, Dataset | None, list[Finding]]:
+    dataset, test = _read(task, recipe, source, test_source)
+    dataset, long = _within_reach(task, recipe, dataset)
+    if test is not None:
+        test, more = _within_reach(task, recipe, test)
+        long += more
+    return dataset, test, [*long, *task.check(dataset, test), *_check_model(task, recipe, dataset)]
+
+
+def _within_reach(task: Task, recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[Finding]]:
+    """The data without prompts that are longer than a language model reads, and what is said of those.
+
+    Raises:
+        DataError: all of them are.
+    """
+    if task.reads != "generation":
+        return dataset, []
+    known = catalog.language_models().values()
+    models = known if recipe.model == "auto" else [catalog.find_language_model(recipe.model)]
+    most_new = int(recipe.settings.get("max_new_tokens", MOST_NEW_TOKENS))
+    ready = [model for model in models if model.info.installed]
+    # The models of the catalogue read more than that, and opening one takes a while.
+    if recipe.model == "auto" and max(map(bytes_of, dataset.examples), default=0) < _SURELY_READ_BYTES:
+        return dataset, []
+    long = sorted({i for model in ready for i in too_long(model.parts, dataset.examples, most_new)})
+    if not long:
+        return dataset, []
+    reads = min(model.parts.max_tokens for model in ready)
+    places = tuple(dataset.examples[i].place for i in long[:_PLACES])
+    what = f"{len(long)} examples are longer than the {reads:,} tokens that the model reads, and are left out."
+    how = "Shorten their prompts, or take a --model that reads more."
+    if len(long) == len(dataset):
+        raise DataError(what, where=", ".join(places), how=how)
+    kept = tuple(example for i, example in enumerate(dataset.examples) if i not in set(long))
+    return replace(dataset, examples=kept), [Finding("warning", "prompt-too-long", what, how, places, len(long))]
 
 
 def _read(task: Task, recipe: Recipe, source: Any, test_source: Any = None) -> tuple[Dataset, Dataset | None]:

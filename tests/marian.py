@@ -29,14 +29,14 @@ def pieces() -> list[str]:
     return ["</s>", "<unk>", "▁", *words, *LETTERS, *(f"▁{name}" for name in NAMES), *NAMES]
 
 
-def sentencepiece_model(vocabulary: list[str]) -> bytes:
+def sentencepiece_model(vocabulary: list[str], kinds: dict[str, int] | None = None) -> bytes:
     """A SentencePiece model file: a message of Protocol Buffers."""
 
     def field(number: int, content: bytes) -> bytes:
         assert len(content) < 128
         return bytes([number << 3 | 2, len(content)]) + content
 
-    kinds = {"</s>": 3, "<unk>": 2}
+    kinds = kinds or {"</s>": 3, "<unk>": 2}
     found = b""
     for place, piece in enumerate(vocabulary):
         score = b"\x15" + struct.pack("<f", -1.0 - place / 100)

@@ -15,7 +15,7 @@ from fewtune.augment.protected import TOKEN, negations
 from fewtune.backbones.seq2seq import TranslationModel
 from fewtune.data.protection import marked
 from fewtune.progress import Step
-from fewtune.runtime.greedy import decode
+from fewtune.runtime.decoding import decode
 from fewtune.runtime.sampling import Sampling
 
 _LONGEST = 128

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from fewtune.backbones.onnx_graph import FLOAT, INT64, OnnxGraph
+from fewtune.types import Graph
 
 _EPSILON = 1e-6
 
@@ -116,6 +117,34 @@ def decoder_graph(weights: MarianWeights) -> bytes:
     inputs["output_bias"] = (FLOAT, ["words"])
     graph.op("Gemm", hidden, "output_rows", "output_bias", transB=1, output="logits")
     return graph.serialised("decoder", inputs, outputs)
+
+
+def student_contracts(decoder_layers: int, target_tokenizer: str) -> tuple[Graph, ...]:
+    """What goes into the two graphs, and what comes out."""
+    layers = range(1, decoder_layers + 1)
+    memory = {
+        f"{what}_{i}": f"float32, the {what} of the source for layer {i}" for i in layers for what in ("keys", "values")
+    }
+    memory |= {
+        "attention_bias": "float32 (batch, 1, 1, source), 0 where there is a word",
+        "output_rows": "float32 (words, width), the output layer's rows of the words that may be used",
+        "output_bias": "float32 (words,)",
+    }
+    reads = {
+        "input_ids": "int64 (batch, source), words of the source, the end </s> among them",
+        "attention_mask": "int64 (batch, source), 1 where there is a word",
+        "output_ids": "int64 (words,), ids of the target that may be used (shortlist.safetensors lists them)",
+    }
+    states = {f"state_{i}": "float32 (batch, width), zeros at the beginning" for i in layers}
+    steps = {
+        "previous": "int64 (batch,), where the last word stands in output_ids; -1 at the beginning",
+        "position": "int64 (), of the step, from 0",
+    }
+    after = {"logits": "float32 (batch, words)", **{f"next_{name}": text for name, text in states.items()}}
+    return (
+        Graph("encoder", "encoder.onnx", reads, memory),
+        Graph("decoder", "decoder.onnx", {**steps, **states, **memory}, after, tokenizer=target_tokenizer),
+    )
 
 
 class _Builder(OnnxGraph):

@@ -8,6 +8,7 @@ ids[offsets[i] : offsets[i + 1]]. Source of the format: browsermt/marian-dev, sr
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,19 @@ def read_marian_shortlist(path: Path, *, sources: int, targets: int) -> Shortlis
             how="Take the shortlist that came with the model.",
         )
     return Shortlist(np.arange(first), offsets, ids)
+
+
+def with_words(content: bytes, source: int, more: Iterable[int]) -> bytes:
+    """A shortlist's bytes with more words for one source word; for the end of a sentence: whatever the sentence."""
+    magic, checksum, first, best, offset_count, id_count = _HEADER.unpack_from(content)
+    offsets = np.frombuffer(content, "<u8", offset_count, _HEADER.size).copy()
+    ids = np.frombuffer(content, "<u4", id_count, _HEADER.size + 8 * offset_count)
+    start, end = (int(offsets[place]) for place in (source, source + 1))
+    own = np.union1d(ids[start:end], np.fromiter(more, np.uint32)).astype("<u4")
+    offsets[source + 1 :] += np.uint64(len(own) - (end - start))
+    ids = np.concatenate([ids[:start], own, ids[end:]])
+    header = _HEADER.pack(magic, checksum, first, best, offset_count, len(ids))
+    return header + offsets.tobytes() + ids.astype("<u4").tobytes()
 
 
 def _damaged(path: Path, at: int, why: str) -> DataError:

@@ -1,31 +1,37 @@
-"""Translation models: the embedded pair English <-> Portuguese, and any folder of a Marian student."""
+"""Marian's students: the embedded pair English <-> Portuguese, and any folder of one; and the way to any model."""
 
 from __future__ import annotations
 
 import re
-from abc import abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from fewtune.backbones.embedded import package_folder
 from fewtune.backbones.marian_file import MarianModel, read_marian
-from fewtune.backbones.marian_onnx import MarianWeights, decoder_graph, encoder_graph
+from fewtune.backbones.marian_onnx import MarianWeights, decoder_graph, encoder_graph, student_contracts
 from fewtune.backbones.marian_shortlist import read_marian_shortlist
 from fewtune.backbones.sentencepiece_file import SentencePieceFile, read_sentencepiece
+from fewtune.backbones.transformers_translator import TransformersTranslator, downloaded, is_transformers_folder
+from fewtune.backbones.translator import MARKS, TranslationModel, TranslatorParts
 from fewtune.errors import DataError, MissingExtraError, RecipeError
-from fewtune.interfaces import Backbone, ModelInfo
+from fewtune.interfaces import ModelInfo
 from fewtune.runtime.greedy import Words
-from fewtune.runtime.seq2seq_graph import Seq2SeqGraph
 from fewtune.runtime.shortlist import Shortlist
-from fewtune.runtime.subwords import Marks, Subwords, Vocabulary
+from fewtune.runtime.subwords import SPACE, Frame, Marks
+from fewtune.types import Graph
 
-MARKS = 32
+if TYPE_CHECKING:
+    from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
+
 _LENGTH_FACTOR = 2.5
-_FILES = "It should hold model.*.bin, vocab.*.spm (or srcvocab.*.spm and trgvocab.*.spm) and perhaps lex.*.bin."
+_FILES = (
+    "A Marian student's folder should hold model.*.bin, vocab.*.spm (or srcvocab.*.spm and trgvocab.*.spm) and perhaps "
+    "lex.*.bin."
+)
 _PAIR = re.compile(r"\.([a-z]{2})[-_]?([a-z]{2})\.")
 _NAME = re.compile("▁[A-Z][a-z]{3,}")
 _INNER = re.compile("[A-Za-z][a-z]{3,}")
@@ -43,13 +49,13 @@ _READ = {
 
 
 @dataclass(frozen=True, slots=True)
-class TranslatorParts:
-    """A translation model as it is read.
+class StudentParts(TranslatorParts):
+    """A Marian student as it is read.
 
     Attributes:
         weights: of the network.
         source, target: the vocabularies; the same object where they are shared.
-        shortlist: None where none came with it.
+        listed: the shortlist; None where none came with it.
         settings: the YAML of the model file, for what else reads it.
         scales: of the inputs of its matrices in 8-bit integers, where known.
     """
@@ -57,14 +63,24 @@ class TranslatorParts:
     weights: MarianWeights
     source: SentencePieceFile
     target: SentencePieceFile
-    shortlist: Shortlist | None
+    listed: Shortlist | None
     settings: str
     scales: dict[str, float]
 
-    def tuned(self, tensors: dict[str, np.ndarray], more_words: Iterable[int] = ()) -> TranslatorParts:
+    def directed(self, languages: tuple[str, str]) -> StudentParts:
+        """The same: it has but one direction."""
+        del languages
+        return self
+
+    def tuned(self, tensors: Mapping[str, np.ndarray], more_words: Iterable[int] = ()) -> StudentParts:
         """The same with other weights, and with more words that may always be used."""
-        shortlist = self.shortlist.with_always(more_words) if self.shortlist else None
-        return replace(self, weights=replace(self.weights, tensors=tensors), shortlist=shortlist)
+        listed = self.listed.with_always(more_words) if self.listed else None
+        return replace(self, weights=replace(self.weights, tensors=tensors), listed=listed)
+
+    @property
+    def shortlist(self) -> Shortlist | None:
+        """The words by those of the source, where the model came with them."""
+        return self.listed
 
     def marks(self) -> Marks:
         """Words of both vocabularies that can stand for protected spans: rare names, which are copied anyhow."""
@@ -89,16 +105,10 @@ class TranslatorParts:
         return [piece for _, piece in found[:MARKS]]
 
     def _copied(self, source: int, target: int) -> bool:
-        if self.shortlist is None:
+        if self.listed is None:
             return True
-        own = self.shortlist.ids[self.shortlist.offsets[source] : self.shortlist.offsets[source + 1]]
+        own = self.listed.ids[self.listed.offsets[source] : self.listed.offsets[source + 1]]
         return target in own
-
-    def subwords(self, marks: Marks) -> Subwords:
-        """The vocabularies, opened."""
-        source, target = self.tokenizers(marks)
-        opened = Vocabulary(source)
-        return Subwords(opened, opened if target == source else Vocabulary(target), marks)
 
     def tokenizers(self, marks: Marks) -> tuple[bytes, bytes]:
         """The source's and the target's, in the format of `tokenizers`."""
@@ -113,28 +123,31 @@ class TranslatorParts:
         never.discard(self.target.end)
         return Words(self.shortlist, len(self.target.pieces), self.target.end, np.array(sorted(never)), _LENGTH_FACTOR)
 
-    def graph(self, *, threads: int) -> Seq2SeqGraph:
-        """The network, opened without torch."""
-        return Seq2SeqGraph(encoder_graph(self.weights), decoder_graph(self.weights), threads=threads)
+    def frame(self) -> Frame:
+        """Nothing before, and the end of the sentence after."""
+        return Frame((), (self.source.end,), self.target.end)
 
+    def graphs(self) -> tuple[bytes, bytes]:
+        """See backbones/marian_onnx.py."""
+        return encoder_graph(self.weights), decoder_graph(self.weights)
 
-class TranslationModel(Backbone):
-    """A pretrained model from one language to another.
+    def contracts(self, target_tokenizer: str) -> tuple[Graph, ...]:
+        """See backbones/marian_onnx.py."""
+        return student_contracts(self.weights.decoder_layers, target_tokenizer)
 
-    Attributes:
-        pair: BCP 47 codes of the source's language and the target's; empty where they are not known.
-    """
+    def network(self) -> Seq2SeqNetwork:
+        """In plain PyTorch."""
+        from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
 
-    pair: tuple[str, str] = ("", "")
+        return Seq2SeqNetwork(self.weights)
 
-    @abstractmethod
-    def load(self) -> TranslatorParts:
-        """Read weights, vocabularies and shortlist. Raises UserError where they cannot be had."""
-
-    @cached_property
-    def parts(self) -> TranslatorParts:
-        """`load`, once."""
-        return self.load()
+    def spoken(self) -> tuple[list[str], np.ndarray]:
+        """The pieces as often as SentencePiece saw them: its scores are logarithms of their shares."""
+        never = self.source.never() | {self.source.unknown, self.source.end}
+        known = [(piece, score) for i, (piece, score, _) in enumerate(self.source.pieces) if i not in never]
+        known = [entry for entry in known if entry[0] != SPACE]
+        shares = np.exp(np.array([score for _, score in known]))
+        return [piece for piece, _ in known], shares / shares.sum()
 
 
 class FastTranslate(TranslationModel):
@@ -171,7 +184,7 @@ class FastTranslate(TranslationModel):
         found = sorted(package.glob(f"resources/models/{''.join(self.pair)}-*")) if package else []
         return found[0] if found else None
 
-    def load(self) -> TranslatorParts:
+    def load(self) -> StudentParts:
         """Read the package's files."""
         if self.folder is None:
             raise MissingExtraError("translate", needed_for=f"The model {self.info.name}", where="--model")
@@ -187,14 +200,14 @@ class FolderTranslator(TranslationModel):
 
     def __init__(self, folder: Path, name: str) -> None:
         """Keep the place; nothing is read yet."""
-        self._folder, self._name = folder, name
+        self.folder, self._name = folder, name
         found = _PAIR.search(" ".join(path.name for path in sorted(folder.glob("*.bin"))))
         self.pair = (found[1], found[2]) if found else ("", "")
 
     @property
     def info(self) -> ModelInfo:
         """What it is, as far as its files' names tell."""
-        size_mb = sum(path.stat().st_size for path in self._folder.glob("*.bin")) / 1e6
+        size_mb = sum(path.stat().st_size for path in self.folder.glob("*.bin")) / 1e6
         return ModelInfo(
             name=self._name,
             task="translation",
@@ -208,18 +221,22 @@ class FolderTranslator(TranslationModel):
             installed=True,
         )
 
-    def load(self) -> TranslatorParts:
+    def load(self) -> StudentParts:
         """Read the folder's files. Raises RecipeError or DataError where one is missing or damaged."""
-        return read_translator(self._folder)
+        return read_translator(self.folder)
 
 
 def translator_from(name: str) -> TranslationModel:
-    """The model in a folder.
+    """The model in a folder, or by its name on the model hub (from its cache where it was loaded before).
 
     Raises:
-        RecipeError: there is no such folder, or no Marian model in it.
+        RecipeError: there is no such folder or model, or it holds nothing that translates.
     """
     folder = Path(name).expanduser()
+    if not folder.is_dir() and re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return TransformersTranslator(downloaded(name), name)
+    if folder.is_dir() and is_transformers_folder(folder):
+        return TransformersTranslator(folder, name)
     if not folder.is_dir():
         raise RecipeError(
             f"There is no translation model {name!r}: none of that name, and no such folder.",
@@ -230,7 +247,7 @@ def translator_from(name: str) -> TranslationModel:
     return FolderTranslator(folder, name)
 
 
-def read_translator(folder: Path) -> TranslatorParts:
+def read_translator(folder: Path) -> StudentParts:
     """Read a folder of a Marian student.
 
     Raises:
@@ -250,7 +267,7 @@ def read_translator(folder: Path) -> TranslatorParts:
     lists = sorted(folder.glob("lex*.bin"))
     sizes = {"sources": len(source.pieces), "targets": len(target.pieces)}
     shortlist = read_marian_shortlist(lists[0], **sizes) if lists else None
-    return TranslatorParts(weights, source, target, shortlist, model.text, dict(model.scales))
+    return StudentParts(weights, source, target, shortlist, model.text, dict(model.scales))
 
 
 def _only(folder: Path, pattern: str) -> Path:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -10,12 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from fewtune.backbones.marian_onnx import MarianWeights, position_rates
+from fewtune.backbones.translation_network import TranslationNetwork, copied, keep_share
 from fewtune.types import FloatArray, IntArray
 
 _EPSILON = 1e-6
+_LOW_RANK_SCALE = 2.0
 
 
-class Seq2SeqNetwork(nn.Module):
+class Seq2SeqNetwork(TranslationNetwork):
     """The student; its parameters carry Marian's names."""
 
     def __init__(self, weights: MarianWeights) -> None:
@@ -23,29 +25,68 @@ class Seq2SeqNetwork(nn.Module):
         super().__init__()
         self._given = weights
         self._parts = nn.ParameterDict({name: _parameter(values) for name, values in weights.tensors.items()})
+        # For each matrix of a layer two thin ones, while they are learnt.
+        self._thin = nn.ParameterDict()
+        self._rounded: frozenset[str] = frozenset()
         self.register_buffer("_rates", torch.from_numpy(position_rates(weights.width)), persistent=False)
 
-    def weights(self) -> MarianWeights:
-        """The weights as they are now, in numpy."""
-        tensors = {name: part.detach().numpy().copy() for name, part in self._parts.items()}
-        return replace(self._given, tensors=tensors)
+    def tensors(self) -> dict[str, np.ndarray]:
+        """The weights as they are now, under Marian's names."""
+        return {name: copied(part) for name, part in self._parts.items()}
 
-    @torch.no_grad()
     def keep_tuned(self, share: float) -> None:
         """Keep so much of every change since the weights were given: 1 is all of it."""
+        self.merge_low_rank()
         for name, part in self._parts.items():
-            given = torch.from_numpy(np.array(self._given.tensors[name], np.float32))
-            part.copy_(torch.lerp(given, part, share))
+            keep_share(part, self._given.tensors[name], share)
+
+    def round_to_int8(self, names: Iterable[str]) -> None:
+        """From now on compute with these matrices as a model file holds them in 8-bit integers.
+
+        What is learnt passes the rounding as if it were not there (Bengio et al. 2013, arXiv:1308.3432; Jacob et al.
+        2018, arXiv:1712.05877).
+        """
+        self._rounded = frozenset(names)
+
+    def _used(self, name: str) -> Tensor:
+        """A matrix as it is computed with."""
+        part = self._parts[name]
+        if name not in self._rounded:
+            return part
+        values = part.detach()
+        scale = 127 / values.abs().max().clamp_min(1e-12)
+        return part + ((values * scale).round_().clamp_(-127, 127) / scale - values)
+
+    def add_low_rank(self, rank: int) -> None:
+        """Thin matrices beside those of all layers, the recurrent ones too."""
+        self.requires_grad_(False)
+        for name, part in self._parts.items():
+            if part.ndim == 2 and not name.endswith("Wemb"):
+                inner, outer = part.shape
+                self._thin[f"{name}_down"] = nn.Parameter(torch.randn(inner, rank) * inner**-0.5)
+                self._thin[f"{name}_up"] = nn.Parameter(torch.zeros(rank, outer))
+
+    @torch.no_grad()
+    def merge_low_rank(self) -> None:
+        """Add what the thin matrices learnt to the layers' own."""
+        for name in self._parts:
+            if f"{name}_down" in self._thin:
+                self._parts[name] += _LOW_RANK_SCALE * (self._thin[f"{name}_down"] @ self._thin[f"{name}_up"])
+        self._thin = nn.ParameterDict()
+
+    def steps(self) -> NetworkSteps:
+        """The network for decoding, as it is now."""
+        return NetworkSteps(self)
 
     @property
     def source_table(self) -> Tensor:
         """(source words, width)."""
-        return self._parts["Wemb" if "Wemb" in self._parts else "encoder_Wemb"]
+        return self._used("Wemb" if "Wemb" in self._parts else "encoder_Wemb")
 
     @property
     def target_table(self) -> Tensor:
         """(target words, width)."""
-        return self._parts["Wemb" if "Wemb" in self._parts else "decoder_Wemb"]
+        return self._used("Wemb" if "Wemb" in self._parts else "decoder_Wemb")
 
     @property
     def output_bias(self) -> Tensor:
@@ -109,7 +150,13 @@ class Seq2SeqNetwork(nn.Module):
         return words * self._given.width**0.5 + waves
 
     def _linear(self, name: str, part: str, hidden: Tensor) -> Tensor:
-        return functional.linear(hidden, self._parts[f"{name}W{part}"].T, self._parts[f"{name}b{part}"].reshape(-1))
+        return self._product(f"{name}W{part}", hidden, self._parts[f"{name}b{part}"].reshape(-1))
+
+    def _product(self, name: str, hidden: Tensor, bias: Tensor | None = None) -> Tensor:
+        product = functional.linear(hidden, self._used(name).T, bias)
+        if f"{name}_down" in self._thin:
+            product = product + _LOW_RANK_SCALE * (hidden @ self._thin[f"{name}_down"] @ self._thin[f"{name}_up"])
+        return product
 
     def _normed(self, name: str, hidden: Tensor) -> Tensor:
         scale, shift = (self._parts[f"{name}_ln_{part}"].reshape(-1) for part in ("scale", "bias"))
@@ -130,7 +177,7 @@ class Seq2SeqNetwork(nn.Module):
 
     def _recurrent(self, name: str, hidden: Tensor, state: Tensor) -> tuple[Tensor, Tensor]:
         forget = torch.sigmoid(self._linear(name, "f", hidden))
-        new = (1 - forget) * functional.linear(hidden, self._parts[f"{name}W"].T)
+        new = (1 - forget) * self._product(f"{name}W", hidden)
         states = []
         for f, x in zip(forget.unbind(1), new.unbind(1), strict=True):
             state = torch.addcmul(x, f, state)

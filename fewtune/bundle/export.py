@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.bundle.export_causal import transformers_files
+from fewtune.bundle.export_seq2seq import seq2seq_files
 from fewtune.bundle.export_timm import timm_files
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import sentence_transformers_card
@@ -31,13 +32,15 @@ _ONNX_INSTEAD = "Use --format onnx, which runs in any ONNX runtime."
 _NO_PLACE = {
     "object-detection": "This detector is fewtune's own: Transformers and timm have no such architecture.",
     "segmentation": "This segmenter's decoder has no place in Transformers or timm.",
-    "translation": "These Marian students have recurrent decoders, which Transformers' Marian has not.",
+    "translation": "Marian's students have recurrent decoders, which Transformers' Marian has not.",
 }
 _HEAD = ("classifier.weight", "classifier.bias")
 # The vectors of the tokenizer's pieces, where they are all there is of an encoder.
 STATIC_ROWS = "static.embeddings"
 # In config.json; it tells an export of ours, which may be overwritten, from another's model.
 _MARK = "fewtune_version"
+# The same for an export in Marian's format.
+MARIAN_MARK = "fewtune.json"
 # The graph's other initializers are shapes, axes and scalars.
 _PARAMETER = re.compile(r"^(embeddings|encoder)\.")
 # What has a row (0) or a column (1) for each head's values or each neuron; the first that fits a name counts.
@@ -68,20 +71,22 @@ def export_bundle(bundle: Path, out: Path, *, form: str, with_data: bool = False
         OutputError: `out` exists or cannot be written to.
     """
     if form not in ("onnx", "hf"):
-        raise RecipeError(f"There is no format {form!r}.", where="--format", how=nearest(form, ("onnx", "hf")))
+        raise RecipeError(
+            f"There is no format {form!r}.", where="--format", how=nearest(form, ("onnx", "hf", "marian"))
+        )
     if with_data and form != "onnx":
         raise RecipeError(
             "This format has no place for training content.", where="--with-data", how="Leave --with-data out."
         )
     manifest = read_manifest(bundle)
     verify(bundle, manifest)
-    _check_place(bundle, out, overwrite)
+    check_place(bundle, out, overwrite)
     contents = _onnx_files(bundle, manifest, with_data) if form == "onnx" else _hf_files(bundle, manifest, out.name)
-    _write(contents, out)
-    return sorted(contents)
+    return write_export(contents, out)
 
 
-def _check_place(bundle: Path, out: Path, overwrite: bool) -> None:
+def check_place(bundle: Path, out: Path, overwrite: bool) -> None:
+    """Refuse an `out` that stands in the way. Raises OutputError where it is not an export of ours to be replaced."""
     check_replaceable(out, overwrite=overwrite, is_ours=_is_export, kind="export")
     if bundle.resolve().is_relative_to(out.resolve()):
         raise OutputError(
@@ -90,7 +95,7 @@ def _check_place(bundle: Path, out: Path, overwrite: bool) -> None:
 
 
 def _is_export(folder: Path) -> bool:
-    if (folder / MANIFEST).is_file():
+    if (folder / MANIFEST).is_file() or (folder / MARIAN_MARK).is_file():
         return True
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -99,7 +104,8 @@ def _is_export(folder: Path) -> bool:
     return isinstance(config, dict) and _MARK in config
 
 
-def _write(contents: Mapping[str, bytes], out: Path) -> None:
+def write_export(contents: Mapping[str, bytes], out: Path) -> list[str]:
+    """Write an export whole or not at all; the names of its files, sorted."""
     partial = out.with_name(f".{out.name}.partial")
     with output_errors(out), whole_or_nothing(partial):
         shutil.rmtree(partial, ignore_errors=True)
@@ -107,6 +113,7 @@ def _write(contents: Mapping[str, bytes], out: Path) -> None:
             (partial / name).parent.mkdir(parents=True, exist_ok=True)
             write_file(partial / name, content)
         replace_folder(partial, out)
+    return sorted(contents)
 
 
 def _onnx_files(bundle: Path, manifest: Manifest, with_data: bool) -> dict[str, bytes]:
@@ -121,6 +128,8 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
     """The sentence-transformers layout: Transformer, Pooling, Normalize, Dense; `encode` gives the logits."""
     if manifest.task == "text-generation":
         return transformers_files(bundle, manifest, name)
+    if manifest.task == "translation" and "config" in manifest.backbone:
+        return seq2seq_files(bundle, manifest, name)
     if "members" in manifest.backbone:
         raise RecipeError(
             "A blend of two models has no place in Transformers or sentence-transformers.",

@@ -100,6 +100,15 @@ logits = session.run(["logits"], {"pixels": pixels.transpose(2, 0, 1)[None]})[0]
 print(bundle["labels"][logits.argmax()])
 ```"""
 
+_TRANSLATOR_SNIPPET = """```python
+from transformers import AutoModelForSeq2SeqLM, AutoTokenizer
+
+model = AutoModelForSeq2SeqLM.from_pretrained(".")
+tokenizer = AutoTokenizer.from_pretrained(".")
+inputs = tokenizer(["a sentence"], return_tensors="pt")
+print(tokenizer.batch_decode(model.generate(**inputs), skip_special_tokens=True))
+```"""
+
 _SENTENCE_TRANSFORMERS_SNIPPET = """```python
 import json
 
@@ -220,6 +229,20 @@ def transformers_card(manifest: Manifest, name: str) -> str:
         "A folder that Transformers loads: weights in float32 with what was learnt in them, tokenizer, chat template."
     )
     return _card(manifest, name, ["From this folder:", _TRANSFORMERS_SNIPPET], files)
+
+
+def translator_card(manifest: Manifest, name: str) -> str:
+    """Write the card of an export of a translation model for Transformers in Markdown.
+
+    Args:
+        manifest: of the bundle that is exported.
+        name: of the export.
+    """
+    files = (
+        "A folder that Transformers loads: weights in float32 with what was learnt in them, and the tokenizer. It "
+        "translates sentences; what fewtune protects in a text, and its glossary, Transformers does not know of."
+    )
+    return _card(manifest, name, ["From this folder:", _TRANSLATOR_SNIPPET], files)
 
 
 def _card(manifest: Manifest, name: str, run: Sequence[str], files: str) -> str:

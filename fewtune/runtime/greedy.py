@@ -5,19 +5,17 @@ The same for whatever computes the logits: the graphs of a bundle, or the networ
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 
-from fewtune.progress import Step
 from fewtune.runtime.sampling import Sampling
 from fewtune.runtime.shortlist import Shortlist
 from fewtune.types import FloatArray, IntArray
 
-# Tokens of sources, padding included, that are decoded together, and sentences at most.
-_TOKENS, _SENTENCES = 1536, 64
 # Where fewer than this share of a batch's sentences still go on, the others' rows are dropped.
 _KEPT_SHARE = 0.7
 _SHORTEST_LIMIT = 8
@@ -46,6 +44,11 @@ class Words:
         end: id of the end of a sentence.
         never: ids that are never used: the unknown, and the marks of sentences that have none.
         length_factor: a translation has at most so many times the words of its source.
+        start: ids that a translation begins with, which are not part of it; none: it begins with nothing.
+        longest: words of a translation at most, whatever its source; 0: no such limit.
+        beams: translations of a sentence that are followed at once; see runtime/beam.py.
+        length_penalty: by this power of its length the score of a beam is divided.
+        stops_early: whether a sentence is done with as many translations as there are beams.
     """
 
     shortlist: Shortlist | None
@@ -53,6 +56,11 @@ class Words:
     end: int
     never: IntArray
     length_factor: float
+    start: tuple[int, ...] = ()
+    longest: int = 0
+    beams: int = 1
+    length_penalty: float = 1.0
+    stops_early: bool = False
 
     def of(self, source: Source) -> IntArray:
         """Sorted ids that a translation of the source may use."""
@@ -62,7 +70,8 @@ class Words:
 
     def limit(self, source: Source) -> int:
         """The most words that a translation of the source may have."""
-        return max(_SHORTEST_LIMIT, int(self.length_factor * len(source.ids))) + len(source.marks)
+        most = max(_SHORTEST_LIMIT, int(self.length_factor * len(source.ids))) + len(source.marks)
+        return min(most, self.longest) if self.longest else most
 
 
 class StepNetwork(Protocol):
@@ -81,55 +90,17 @@ class StepNetwork(Protocol):
         ...
 
 
-def decode(
-    network: StepNetwork,
-    sources: Sequence[Source],
-    words: Words,
-    *,
-    sampling: Sampling | None = None,
-    step: Step | None = None,
-) -> list[list[int]]:
-    """Translate.
-
-    Args:
-        network: what computes the logits.
-        sources: n sentences.
-        words: what may be used.
-        sampling: how words are drawn by chance; None: the likeliest is taken.
-        step: is told of every sentence done.
-
-    Returns:
-        The ids of each translation, without the end.
-    """
-    found: list[list[int]] = [[] for _ in sources]
-    for batch in _batches([len(source.ids) for source in sources]):
-        drawn = sampling.of(batch) if sampling else None
-        decoded = _Batch(network, [sources[i] for i in batch], words, drawn).decode()
-        for i, ids in zip(batch, decoded, strict=True):
-            found[i] = ids
-        if step is not None:
-            step.advance(len(batch))
-    return found
-
-
-def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
-    """Indices of sentences of like length, longest first."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    while order:
-        size = min(_SENTENCES, max(1, _TOKENS // max(1, lengths[order[0]])))
-        yield order[:size]
-        order = order[size:]
-
-
-class _Batch:
+class DecodedBatch(ABC):
     """Sentences that are decoded together."""
 
     def __init__(
-        self, network: StepNetwork, sources: Sequence[Source], words: Words, sampling: Sampling | None
+        self, network: StepNetwork, sources: Sequence[Source], words: Words, sampling: Sampling | None = None
     ) -> None:
-        self._network = network
+        """Read the sources, and take the steps that a translation begins with."""
+        self._network, self._words = network, words
         allowed = [words.of(source) for source in sources]
-        output_ids = np.unique(np.concatenate(allowed))
+        every = [np.arange(words.size)] if words.shortlist is None else allowed
+        output_ids = np.unique(np.concatenate([*every, words.start])).astype(np.int64)
         # Every sentence keeps to its own words: 0 where one may be used, minus infinity elsewhere.
         self._bias = np.full((len(sources), len(output_ids)), -np.inf, np.float32)
         for row, ids in enumerate(allowed):
@@ -140,43 +111,59 @@ class _Batch:
         self._limits = [words.limit(source) for source in sources]
         self._draws = sampling.draws(max(self._limits) + 1) if sampling else None
         self._memory = network.begin(*_padded(sources), output_ids)
-        self._found: list[list[int]] = [[] for _ in sources]
+        # Steps that were taken before the first word is chosen.
+        self._ahead = max(0, len(words.start) - 1)
+        places = [-1] if not words.start else np.searchsorted(output_ids, words.start).tolist()
+        for position, place in enumerate(places[:-1]):
+            network.step(self._memory, np.full(len(sources), place, np.int64), position)
+        self._previous = np.full(len(sources), places[-1], np.int64)
+
+    @abstractmethod
+    def decode(self) -> list[list[int]]:
+        """The ids of each translation, without the end."""
+
+    def _forced(self, waiting: Sequence[IntArray], logits: FloatArray, full: bool) -> IntArray | None:
+        """Places of the words of which one has to come next, or None: a sentence is not over while a span waits."""
+        if waiting and (full or int(logits.argmax()) == self._end):
+            return np.concatenate(list(waiting))
+        return np.array([self._end]) if full else None
+
+
+class GreedyBatch(DecodedBatch):
+    """The likeliest word each time."""
 
     def decode(self) -> list[list[int]]:
-        rows = np.arange(len(self._found))
-        bias, previous = self._bias, np.full(len(rows), -1, np.int64)
+        """The ids of each translation, without the end."""
+        found: list[list[int]] = [[] for _ in self._limits]
+        rows, bias, previous = np.arange(len(found)), self._bias, self._previous
         going = np.ones(len(rows), bool)
         position = 0
         while going.any():
-            logits = self._network.step(self._memory, previous, position) + bias
+            logits = self._network.step(self._memory, previous, position + self._ahead) + bias
             if self._draws is not None:
                 logits[np.arange(len(rows)), self._draws.words(logits, rows, position)] = np.inf
             previous = logits.argmax(axis=1).astype(np.int64)
             for row in np.flatnonzero(going):
-                previous[row] = self._next(int(rows[row]), logits[row], bias[row], int(previous[row]), position)
+                previous[row] = self._next(int(rows[row]), logits[row], bias[row], position)
                 going[row] = previous[row] != self._end
+                if going[row]:
+                    found[rows[row]].append(int(self._output_ids[previous[row]]))
             position += 1
             if going.mean() < _KEPT_SHARE and going.any():
                 kept = np.flatnonzero(going)
                 self._memory = self._network.keep(self._memory, kept)
                 rows, bias, previous, going = rows[kept], bias[kept], previous[kept], going[kept]
-        return self._found
+        return found
 
-    def _next(self, sentence: int, logits: FloatArray, bias: FloatArray, best: int, position: int) -> int:
-        """The next word of a sentence, which is not over while a span waits for its place."""
+    def _next(self, sentence: int, logits: FloatArray, bias: FloatArray, position: int) -> int:
         waiting = self._waiting[sentence]
-        full = position + len(waiting) >= self._limits[sentence]
-        if waiting and (best == self._end or full):
-            best = max((int(form) for forms in waiting for form in forms), key=lambda form: logits[form])
-        elif full:
-            best = self._end
+        forced = self._forced(waiting, logits, position + len(waiting) >= self._limits[sentence])
+        best = int(logits.argmax() if forced is None else forced[logits[forced].argmax()])
         for place, forms in enumerate(waiting):
             if best in forms:
                 bias[forms] = -np.inf
                 del waiting[place]
                 break
-        if best != self._end:
-            self._found[sentence].append(int(self._output_ids[best]))
         return best
 
 

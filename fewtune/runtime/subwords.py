@@ -31,8 +31,22 @@ class Marks:
         return len(self.source_spaced)
 
 
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What stands round the words of a sentence.
+
+    Attributes:
+        before, after: ids before and after a source's words.
+        end: id that a translation ends with.
+    """
+
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    end: int
+
+
 class Vocabulary:
-    """A tokenizer of SentencePiece's Unigram kind that reads the parts between protected spans."""
+    """A tokenizer in the manner of SentencePiece that reads the parts between protected spans."""
 
     def __init__(self, tokenizer_json: bytes) -> None:
         """Open it."""
@@ -46,7 +60,10 @@ class Vocabulary:
     def pieces(self) -> list[str]:
         """Every piece by its id."""
         vocabulary = self._tokenizer.get_vocab()
-        return sorted(vocabulary, key=lambda piece: vocabulary[piece])
+        found = [""] * (max(vocabulary.values()) + 1)
+        for piece, i in vocabulary.items():
+            found[i] = piece
+        return found
 
     @cached_property
     def end(self) -> int:
@@ -56,7 +73,8 @@ class Vocabulary:
     @cached_property
     def unknown(self) -> int:
         """Id of what stands for characters that it lacks."""
-        return int(json.loads(self._tokenizer.to_str())["model"]["unk_id"])
+        model = json.loads(self._tokenizer.to_str())["model"]
+        return int(model["unk_id"] if "unk_id" in model else model["vocab"][model["unk_token"]])
 
     def lacks(self, char: str) -> bool:
         """Whether texts with this character lose it."""
@@ -65,7 +83,7 @@ class Vocabulary:
         return not self._known[char]
 
     def _ids(self, text: str) -> list[int]:
-        return self._tokenizer.encode(text).ids
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def _normal(self, text: str) -> str:
         normaliser = self._tokenizer.normalizer
@@ -109,11 +127,13 @@ class Subwords:
     Attributes:
         source, target: the same one where they share it.
         marks: none where nothing is protected.
+        frame: what stands round the words.
     """
 
     source: Vocabulary
     target: Vocabulary
     marks: Marks
+    frame: Frame
 
     def lacks(self, char: str) -> bool:
         """Whether either vocabulary lacks a character."""
@@ -126,12 +146,12 @@ class Subwords:
         numbers = [number for _, number in marked(text) if number is not None]
         places = [order[number] if order else number for number in numbers]
         forms = tuple((marks.target_spaced[place], marks.target_glued[place]) for place in places)
-        return Source((*ids, self.source.end), forms)
+        return Source((*self.frame.before, *ids, *self.frame.after), forms)
 
     def encode_target(self, text: str, order: Sequence[int] = ()) -> list[int]:
         """A translation with marks to words, the end among them; what the vocabulary lacks is left out."""
         ids = self.target.encode(text, self.marks.target_spaced, self.marks.target_glued, order)
-        return [*(i for i in ids if i != self.target.unknown), self.target.end]
+        return [*(i for i in ids if i != self.target.unknown), self.frame.end]
 
     def decode_target(self, ids: Sequence[int]) -> str:
         """The text of a translation, with its marks."""

@@ -15,12 +15,13 @@ from fewtune.data.glossary import Glossary
 from fewtune.data.protection import NO_TERMS, marked, protect, unprotected
 from fewtune.errors import BundleError, RecipeError
 from fewtune.progress import Step
-from fewtune.runtime.greedy import StepNetwork, Words, decode
+from fewtune.runtime.decoding import decode
+from fewtune.runtime.greedy import StepNetwork, Words
 from fewtune.runtime.passages import Cut, cut
 from fewtune.runtime.seq2seq_graph import Seq2SeqGraph
 from fewtune.runtime.shortlist import Shortlist, read_shortlist
 from fewtune.runtime.structured import StructuredRuntime
-from fewtune.runtime.subwords import Marks, Subwords, Vocabulary
+from fewtune.runtime.subwords import Frame, Marks, Subwords, Vocabulary
 
 SETTINGS_FILE = "translation.json"
 SHORTLIST_FILE = "shortlist.safetensors"
@@ -41,6 +42,8 @@ class TranslationSettings:
         never: ids that no translation uses.
         length_factor: a translation has at most so many times the words of its source.
         glossary: terms with their translations, which every translation holds to.
+        before, after: ids before and after a source's words; nothing after: the end of the source's vocabulary.
+        start, longest, beams, length_penalty, stops_early: as `Words` has them.
     """
 
     languages: tuple[str, str]
@@ -50,6 +53,13 @@ class TranslationSettings:
     never: tuple[int, ...]
     length_factor: float
     glossary: tuple[tuple[str, str], ...] = ()
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    start: tuple[int, ...] = ()
+    longest: int = 0
+    beams: int = 1
+    length_penalty: float = 1.0
+    stops_early: bool = False
 
     def to_json(self) -> bytes:
         """As JSON."""
@@ -57,7 +67,44 @@ class TranslationSettings:
 
     def words(self, shortlist: Shortlist | None) -> Words:
         """What translations may use."""
-        return Words(shortlist, self.size, self.end, np.array(self.never, np.int64), self.length_factor)
+        return Words(
+            shortlist,
+            self.size,
+            self.end,
+            np.array(self.never, np.int64),
+            self.length_factor,
+            self.start,
+            self.longest,
+            self.beams,
+            self.length_penalty,
+            self.stops_early,
+        )
+
+    def frame(self, source: Vocabulary) -> Frame:
+        """What stands round the words."""
+        return Frame(self.before, self.after or (source.end,), self.end)
+
+
+def settings_of(
+    languages: tuple[str, str], subwords: Subwords, words: Words, glossary: Glossary
+) -> TranslationSettings:
+    """What a bundle says of a translator with these vocabularies and words."""
+    return TranslationSettings(
+        languages,
+        subwords.marks,
+        words.size,
+        words.end,
+        tuple(int(i) for i in words.never),
+        words.length_factor,
+        glossary.terms,
+        subwords.frame.before,
+        subwords.frame.after,
+        words.start,
+        words.longest,
+        words.beams,
+        words.length_penalty,
+        words.stops_early,
+    )
 
 
 def settings_from_json(content: bytes, *, where: str) -> TranslationSettings:
@@ -67,8 +114,8 @@ def settings_from_json(content: bytes, *, where: str) -> TranslationSettings:
         marks = Marks(**{name: tuple(map(int, ids)) for name, ids in given.pop("marks").items()})
         source, target = given.pop("languages")
         terms = tuple((str(term), str(translation)) for term, translation in given.pop("glossary", ()))
-        never = tuple(given.pop("never"))
-        return TranslationSettings((source, target), marks, never=never, glossary=terms, **given)
+        ids = {name: tuple(map(int, given.pop(name, ()))) for name in ("never", "before", "after", "start")}
+        return TranslationSettings((source, target), marks, glossary=terms, **ids, **given)
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{SETTINGS_FILE} cannot be read ({error}).", where=where, how="Fit it again.") from None
 
@@ -156,7 +203,7 @@ class TranslationRuntime(StructuredRuntime):
         self.languages = settings.languages
         self._translator = Translator(
             network,
-            Subwords(source, target, settings.marks),
+            Subwords(source, target, settings.marks, settings.frame(source)),
             settings.words(shortlist),
             Glossary(settings.glossary),
         )

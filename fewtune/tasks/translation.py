@@ -20,8 +20,9 @@ from fewtune.data.language import main_languages
 from fewtune.data.pairs import Pairs, language_columns
 from fewtune.data.protection import NO_TERMS, kept_and_all, terms_kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
+from fewtune.data.read.gettext import fill_untranslated
 from fewtune.data.read.glossary import read_glossary
-from fewtune.data.read.translations import directed, holds_pairs, read_pairs, without_empty
+from fewtune.data.read.translations import directed, holds_pairs, read_pairs, read_untranslated, without_empty
 from fewtune.data.split import choose_resampling, with_named
 from fewtune.data.write import table_form
 from fewtune.errors import DataError
@@ -33,6 +34,8 @@ from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resam
 
 # Share of the texts without a translation that may be in other languages.
 _MOST_OTHERS = 0.5
+
+_CATALOGUE = ".po"
 
 
 class Translation(StructuredTask):
@@ -79,7 +82,12 @@ class Translation(StructuredTask):
         if isinstance(source, str | Path) and _is_plain(str(source)):
             table = read_lines(source)
             return Inputs(table, tuple(table.column(LINE)), table.notes)
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in (".po", ".tmx"):
+        if isinstance(source, str | Path) and Path(source).suffix.lower() == _CATALOGUE and not recipe.text:
+            table, language, document = read_untranslated(Path(source))
+            if self._languages[0] in ("", language):
+                note = f"{table.source}: {len(table.rows)} texts that wait for a translation"
+                return Inputs(table, tuple(table.column(language)), (*table.notes, note), document)
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in (_CATALOGUE, ".tmx"):
             pairs = read_pairs(source, text=recipe.text)
             column = pairs.source if recipe.text else self._texts(pairs.table)
             return Inputs(pairs.table, tuple(pairs.table.column(column)), pairs.notes)
@@ -188,9 +196,14 @@ class Translation(StructuredTask):
         return example.target
 
     def write_answers(self, inputs: Inputs, answers: Sequence[str], labels: tuple[str, ...], out: Path | None) -> str:
-        """The input's columns and `prediction`, as CSV, TSV or JSONL; plain lines into a .txt file."""
+        """The input's columns and `prediction`, as CSV, TSV or JSONL; plain lines into a .txt file.
+
+        A gettext catalogue is written as one: into a .po file, with what waited for a translation filled in.
+        """
         del labels
-        if out is not None and out.suffix.lower() == ".txt":
+        if out is not None and out.suffix.lower() == _CATALOGUE and inputs.document:
+            written = fill_untranslated(inputs.document, answers, name=inputs.table.source)
+        elif out is not None and out.suffix.lower() == ".txt":
             written = "".join(" ".join(answer.splitlines()) + "\n" for answer in answers)
         else:
             rows = [(*row, answer) for row, answer in zip(inputs.table.rows, answers, strict=True)]

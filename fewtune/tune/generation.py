@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -38,7 +38,7 @@ from fewtune.tune.batches import Batches
 from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.reply_tokens import Tokens, encoded
 from fewtune.tune.tuned import attempts
-from fewtune.types import Dataset, Graph, IntArray, LeftOut, Resampling
+from fewtune.types import Dataset, Example, Graph, IntArray, LeftOut, Resampling
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -48,8 +48,8 @@ if TYPE_CHECKING:
 _GRAPH = "model.onnx"
 _ADAPTER = "adapter_model.safetensors"
 _ADAPTER_CONFIG = "adapter_config.json"
-_MOST_NEW_TOKENS = 256
-# Of what is held out, so many examples are answered: writing replies takes long.
+MOST_NEW_TOKENS = 256
+# Of what a fold holds out, so many examples are answered: writing replies takes long.
 _MOST_ANSWERED = 100
 _PROBE_STEPS = 2
 _PROBE_ANSWERS = 4
@@ -102,6 +102,9 @@ class LoraPlan(AsItIsPlan):
     pace: str
 
 
+_Plan = TypeVar("_Plan", bound=AsItIsPlan)
+
+
 class AsItIs(StructuredCandidate):
     """The pretrained model, untouched: the baseline."""
 
@@ -125,14 +128,21 @@ class AsItIs(StructuredCandidate):
         bits = int(given.get("bits", 8))
         if bits not in (4, 8, 32):
             raise RecipeError(f"Weights are not kept in {bits} bits.", where="--set bits", how="Use 4, 8 or 32.")
-        longest = max(len(tokens.reply) for tokens in encoded(self._backbone.parts, dataset.examples))
-        reads = self._backbone.parts.max_tokens
-        most = min(_MOST_NEW_TOKENS, longest + 8, reads // 2)
         return AsItIsPlan(
             bits=bits,  # pyright: ignore[reportArgumentType]
-            max_new_tokens=int(given.get("max_new_tokens", most)),
-            max_tokens=min(reads, int(given.get("max_tokens", 1024))),
+            max_new_tokens=self._most_new(dataset.examples),
+            max_tokens=min(self._backbone.parts.max_tokens, int(given.get("max_tokens", 1024))),
         )
+
+    def _most_new(self, examples: Sequence[Example]) -> int:
+        """Tokens of a reply at most: some more than the longest of these has, where it is not said."""
+        longest = max(len(tokens.reply) for tokens in encoded(self._backbone.parts, examples))
+        most = min(MOST_NEW_TOKENS, longest + 8, self._backbone.parts.max_tokens // 2)
+        return int(self._settings.get("max_new_tokens", most))
+
+    def _on_fold(self, dataset: Dataset, train: IntArray, plan: _Plan) -> _Plan:
+        """The plan as a fold's training part has it: how long replies are is not seen in what is held out."""
+        return replace(plan, max_new_tokens=self._most_new([dataset.examples[i] for i in train]))
 
     def _answering(self, dataset: Dataset, plan: AsItIsPlan, run: RunContext) -> float:
         """What writing the graph and answering what a fold holds out would take."""
@@ -157,17 +167,23 @@ class AsItIs(StructuredCandidate):
     def cross_fit(
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext
     ) -> tuple[StructuredTrial, ...]:
-        """Answer what is held out; it learns from nothing, so each example is answered once."""
+        """Answer what is held out; nothing is learnt but how long replies are."""
         plan = AsItIsPlan(**settings)
         answers: list[Generated | None] = [None] * len(dataset)
-        chosen = np.unique(np.concatenate([held_out(split.valid) for split in resampling.splits]))
-        inputs = [dataset.examples[i].input for i in chosen]
-        with run.progress.step(f"Replies of {self.name}", total=len(inputs)) as step:
-            found = run.journal.once(
-                f"{self.name}/answers",
-                lambda: _as_rows(self._writer(self._backbone.parts, plan, run).answers(inputs, step=step)),
-            )
-        for i, row in zip(chosen, found, strict=True):
+        chosen = [held_out(split.valid) for split in resampling.splits]
+        with run.progress.step(f"Replies of {self.name}", total=sum(map(len, chosen))) as step:
+
+            def replied() -> list[list[Any]]:
+                graph = self._backbone.parts.graph(plan.bits)
+                rows: list[list[Any]] = []
+                for split, places in zip(resampling.splits, chosen, strict=True):
+                    own = self._on_fold(dataset, split.train, plan)
+                    writer = self._writer(self._backbone.parts, own, run, graph)
+                    rows += _as_rows(writer.answers([dataset.examples[i].input for i in places], step=step))
+                return rows
+
+            found = run.journal.once(f"{self.name}/answers", replied)
+        for i, row in zip(np.concatenate(chosen), found, strict=True):
             answers[i] = Generated(*row)
         return (StructuredTrial(dict(settings), tuple(answers)),)
 
@@ -320,7 +336,8 @@ class LoraReplies(AsItIs):
     ) -> list[list[Any]]:
         adapter, _ = self._train(dataset, train, plan, unit, run, step)
         parts = replace(self._backbone.parts, weights=adapter.merged(self._backbone.parts.weights))
-        return _as_rows(self._writer(parts, plan, run).answers([dataset.examples[i].input for i in valid]))
+        own = self._on_fold(dataset, train, plan)
+        return _as_rows(self._writer(parts, own, run).answers([dataset.examples[i].input for i in valid]))
 
     def fit(self, dataset: Dataset, settings: Mapping[str, Any], run: RunContext) -> Fitted:
         """Train on everything, add what was learnt to the weights, and write the graph.
@@ -466,8 +483,10 @@ class _Share:
 
 
 def held_out(valid: IntArray) -> IntArray:
-    """Those of a fold's held-out examples that are answered."""
-    return valid[:_MOST_ANSWERED]
+    """Those of a fold's held-out examples that are answered: all, or as many as are, evenly from all of them."""
+    if len(valid) <= _MOST_ANSWERED:
+        return valid
+    return valid[np.linspace(0, len(valid) - 1, _MOST_ANSWERED).round().astype(np.int64)]
 
 
 def _as_rows(answers: Sequence[Generated]) -> list[list[Any]]:

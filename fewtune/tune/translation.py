@@ -1,4 +1,4 @@
-"""Translators: the untouched model, and all of its parameters tuned.
+"""Translators: the untouched model, and biases, thin matrices or all of its parameters tuned.
 
 What the model knew is kept by rehearsal (Robins 1995): beside the pairs it learns its own translations of general
 text, made before it is tuned. Too high a rate or smoothed labels would lose far more than the domain's words gain.
@@ -13,10 +13,10 @@ import time
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from fewtune.backbones.marian_onnx import decoder_graph, encoder_graph
-from fewtune.backbones.seq2seq import TranslationModel, TranslatorParts
+from fewtune.backbones.translator import TranslationModel, TranslatorParts
 from fewtune.data.glossary import Glossary
 from fewtune.data.protection import NO_TERMS
 from fewtune.errors import InternalError, RecipeError
@@ -31,23 +31,24 @@ from fewtune.interfaces import (
 )
 from fewtune.progress import Step
 from fewtune.recipe import Recipe
-from fewtune.runtime.greedy import Source, decode
+from fewtune.runtime.decoding import decode
+from fewtune.runtime.greedy import Source
 from fewtune.runtime.seq2seq_graph import Seq2SeqGraph
 from fewtune.runtime.subwords import Marks, Subwords
 from fewtune.runtime.translation import (
     SETTINGS_FILE,
     SHORTLIST_FILE,
     TARGET_TOKENIZER_FILE,
-    TranslationSettings,
     Translator,
+    settings_of,
 )
 from fewtune.tune.general_text import general_texts
 from fewtune.tune.pace import PACE_HELP, Course, Deadline, turns_of, with_part
 from fewtune.tune.translation_data import Pair, TranslationBatches, encoded, prepared
-from fewtune.types import Dataset, Example, Graph, LeftOut, Resampling
+from fewtune.types import Dataset, Example, LeftOut, Resampling
 
 if TYPE_CHECKING:
-    from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
+    from fewtune.backbones.translation_network import TranslationNetwork
     from fewtune.tune.translation_objective import TranslationObjective
 
 _PROBE_STEPS = 3
@@ -82,6 +83,8 @@ _DEFAULTS = {
     "pace": "",
 }
 _EPOCHS = 4.0
+# From this size on the methods that learn little of a model are tried by themselves.
+_LARGE_MILLIONS = 100
 
 
 # Texts with their translations to those that can be learnt from.
@@ -129,7 +132,7 @@ class TranslationCandidate(StructuredCandidate):
         """The model after learning from these examples."""
 
     def _opened(self, settings: Mapping[str, Any]) -> _Opened:
-        parts = self._model.parts
+        parts = self._model.parts.directed(self._languages)
         marks = parts.marks() if settings["protect"] else Marks()
         return _Opened(parts, parts.subwords(marks), marks, self._glossary)
 
@@ -165,30 +168,21 @@ class TranslationCandidate(StructuredCandidate):
 
     def _fitted(self, tuned: _Opened, run: RunContext, started: float) -> Fitted:
         parts, info = tuned.parts, self._model.info
-        graphs = {"encoder.onnx": encoder_graph(parts.weights), "decoder.onnx": decoder_graph(parts.weights)}
+        graphs: dict[str, bytes] = dict(zip(("encoder.onnx", "decoder.onnx"), parts.graphs(), strict=True))
         network = Seq2SeqGraph(graphs["encoder.onnx"], graphs["decoder.onnx"], threads=run.threads)
         words = parts.words(tuned.marks)
         translator = Translator(network, tuned.subwords, words, tuned.glossary)
         source, target = parts.tokenizers(tuned.marks)
         shared = source == target
-        never = tuple(int(i) for i in words.never)
-        about = TranslationSettings(
-            self._languages,
-            tuned.marks,
-            words.size,
-            words.end,
-            never,
-            words.length_factor,
-            tuned.glossary.terms,
-        )
-        assets = {"tokenizer.json": source, SETTINGS_FILE: about.to_json()}
+        about = settings_of(self._languages, tuned.subwords, words, tuned.glossary)
+        assets = {"tokenizer.json": source, SETTINGS_FILE: about.to_json(), **parts.assets()}
         if not shared:
             assets[TARGET_TOKENIZER_FILE] = target
         if parts.shortlist is not None:
             assets[SHORTLIST_FILE] = parts.shortlist.to_bytes()
         return Fitted(
             graphs=graphs,
-            contracts=_contracts(parts, "tokenizer.json" if shared else TARGET_TOKENIZER_FILE),
+            contracts=parts.contracts("tokenizer.json" if shared else TARGET_TOKENIZER_FILE),
             assets=assets,
             backbone={
                 "name": info.name,
@@ -196,6 +190,7 @@ class TranslationCandidate(StructuredCandidate):
                 "summary": info.summary,
                 "languages": list(self._languages),
                 "parameters_millions": info.parameters_millions,
+                **parts.about(),
             },
             reference=translator.translate,
             seconds=time.perf_counter() - started,
@@ -229,6 +224,12 @@ class FullCandidate(TranslationCandidate):
     """All parameters, by AdamW, with rehearsal."""
 
     method = "full"
+    defaults: ClassVar[Mapping[str, Any]] = _DEFAULTS
+
+    def network(self, parts: TranslatorParts, settings: Mapping[str, Any]) -> TranslationNetwork:
+        """The network, with what is learnt of it."""
+        del settings
+        return parts.network()
 
     def plan(self, dataset: Dataset, seconds: float, run: RunContext) -> Plan:
         """As many epochs as are usual, or as fit: a few steps are timed.
@@ -237,7 +238,7 @@ class FullCandidate(TranslationCandidate):
             TuningError: not even half an epoch fits.
             RecipeError: more than the tuned weights is asked for.
         """
-        settings = {**_DEFAULTS, **self._settings}
+        settings = {**self.defaults, **self._settings}
         if settings["mix"] > 1:
             raise RecipeError(f"mix cannot be {settings['mix']}.", where="--set", how="It is a share, at most 1.")
         opened = self._opened(settings)
@@ -248,7 +249,7 @@ class FullCandidate(TranslationCandidate):
         pairs += added
         each = _seconds_a_text(opened, dataset, run)
         rehearsed = settings["rehearsal"] * len(pairs) * each + making
-        epoch = (1 + settings["rehearsal"]) * _seconds_an_epoch(opened, pairs, int(settings["tokens"]), run)
+        epoch = (1 + settings["rehearsal"]) * self._seconds_an_epoch(opened, pairs, settings, run)
         after = _FIXED_SECONDS + 0.2 * len(dataset) * each
         other = rehearsed + after
         wanted = float(settings.get("epochs", _EPOCHS))
@@ -271,7 +272,6 @@ class FullCandidate(TranslationCandidate):
         """
         import torch
 
-        from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
         from fewtune.tune.loop import DivergedError, Schedule, train
         from fewtune.tune.translation_objective import TranslationObjective
 
@@ -289,7 +289,8 @@ class FullCandidate(TranslationCandidate):
             int(settings["tokens"]),
             lambda epoch: run.generator(unit, "epoch", epoch),
         )
-        objective = TranslationObjective(Seq2SeqNetwork(opened.parts.weights), batches)
+        torch.manual_seed(run.seed_of(unit, "start"))
+        objective = TranslationObjective(self.network(opened.parts, settings), batches)
         schedule = Schedule(
             batches.steps(float(settings["epochs"])),
             float(settings["learning_rate"]),
@@ -323,6 +324,30 @@ class FullCandidate(TranslationCandidate):
         del prepared, run
         return [], 0.0
 
+    def _seconds_an_epoch(
+        self, opened: _Opened, pairs: Sequence[Pair], settings: Mapping[str, Any], run: RunContext
+    ) -> float:
+        """What learning from every pair once takes: a few steps are tried."""
+        import torch
+
+        from fewtune.tune.translation_objective import TranslationObjective
+
+        torch.set_num_threads(run.threads)
+        words, tokens = opened.parts.words(opened.marks), int(settings["tokens"])
+        batches = TranslationBatches(pairs, opened.subwords, words, tokens, lambda epoch: run.generator("probe", epoch))
+        objective = TranslationObjective(self.network(opened.parts, settings), batches)
+        learnt = [some for some in objective.parameters() if some.requires_grad]
+        optimizer = torch.optim.AdamW(learnt, 0.0, fused=True)
+        seconds = []
+        steps = batches.steps(1)
+        for number in range(min(_PROBE_STEPS, steps) + 1):
+            started = time.perf_counter()
+            optimizer.zero_grad()
+            objective.loss(number % steps).backward()
+            optimizer.step()
+            seconds.append(time.perf_counter() - started)
+        return statistics.median(seconds[1:]) * steps
+
     def _rehearsed(self, opened: _Opened, count: int, run: RunContext) -> list[Pair]:
         """General text with the untouched model's translations, in the form of pairs; made once a run."""
         if not count:
@@ -335,6 +360,33 @@ class FullCandidate(TranslationCandidate):
         return run.memo.once(("rehearsal", self.model, count, len(opened.marks)), made)
 
 
+class LoraTranslation(FullCandidate):
+    """Thin matrices beside those of the layers (LoRA), with rehearsal."""
+
+    method = "lora"
+    defaults = {**_DEFAULTS, "learning_rate": 1e-3, "rank": 8}
+
+    def network(self, parts: TranslatorParts, settings: Mapping[str, Any]) -> TranslationNetwork:
+        """The network, with fresh thin matrices."""
+        network = parts.network()
+        network.add_low_rank(max(1, int(settings["rank"])))
+        return network
+
+
+class BiasesTranslation(FullCandidate):
+    """Biases and norms alone (BitFit, Ben Zaken et al. 2022, arXiv:2106.10199), with rehearsal."""
+
+    method = "biases"
+    defaults = {**_DEFAULTS, "learning_rate": 1e-3}
+
+    def network(self, parts: TranslatorParts, settings: Mapping[str, Any]) -> TranslationNetwork:
+        """The network, with its matrices as they are."""
+        del settings
+        network = parts.network()
+        network.learn_biases()
+        return network
+
+
 def _after(opened: _Opened, objective: TranslationObjective, pairs: Sequence[Pair]) -> _Opened:
     """The tuned model; words of the translations that its shortlist would not have offered always may be used."""
     words = opened.parts.words(opened.marks)
@@ -342,19 +394,18 @@ def _after(opened: _Opened, objective: TranslationObjective, pairs: Sequence[Pai
     for pair in pairs:
         source, target = encoded(pair, opened.subwords, range(pair.marks))
         missing |= set(target) - set(words.of(Source(tuple(source))).tolist())
-    parts = opened.parts.tuned(dict(objective.network.weights().tensors), missing - set(words.never.tolist()))
+    parts = opened.parts.tuned(objective.network.tensors(), missing - set(words.never.tolist()))
     tuned = replace(opened, parts=parts)
     _check_same(tuned, objective.network, pairs)
     return tuned
 
 
-def _check_same(tuned: _Opened, network: Seq2SeqNetwork, pairs: Sequence[Pair]) -> None:
+def _check_same(tuned: _Opened, network: TranslationNetwork, pairs: Sequence[Pair]) -> None:
     """The graphs must translate as the network does."""
-    from fewtune.backbones.seq2seq_network import NetworkSteps
-
-    words = tuned.parts.words(tuned.marks)
+    # Among beams two of nearly the same score may change places.
+    words = replace(tuned.parts.words(tuned.marks), beams=1)
     sources = [tuned.subwords.encode_source(pair.source) for pair in pairs[:_COMPARED]]
-    if decode(tuned.parts.graph(threads=1), sources, words) != decode(NetworkSteps(network), sources, words):
+    if decode(tuned.parts.graph(threads=1), sources, words) != decode(network.steps(), sources, words):
         raise InternalError("The written graphs translate otherwise than the tuned network.")
 
 
@@ -367,56 +418,6 @@ def _seconds_a_text(opened: _Opened, dataset: Dataset, run: RunContext) -> float
     started = time.perf_counter()
     translator.translate(texts)
     return (time.perf_counter() - started) / len(texts)
-
-
-def _seconds_an_epoch(opened: _Opened, pairs: Sequence[Pair], tokens: int, run: RunContext) -> float:
-    """What learning from every pair once takes: a few steps are tried."""
-    import torch
-
-    from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
-    from fewtune.tune.translation_objective import TranslationObjective
-
-    torch.set_num_threads(run.threads)
-    words = opened.parts.words(opened.marks)
-    batches = TranslationBatches(pairs, opened.subwords, words, tokens, lambda epoch: run.generator("probe", epoch))
-    objective = TranslationObjective(Seq2SeqNetwork(opened.parts.weights), batches)
-    optimizer = torch.optim.AdamW(objective.parameters(), 0.0, fused=True)
-    seconds = []
-    steps = batches.steps(1)
-    for number in range(min(_PROBE_STEPS, steps) + 1):
-        started = time.perf_counter()
-        optimizer.zero_grad()
-        objective.loss(number % steps).backward()
-        optimizer.step()
-        seconds.append(time.perf_counter() - started)
-    return statistics.median(seconds[1:]) * steps
-
-
-def _contracts(parts: TranslatorParts, target_tokenizer: str) -> tuple[Graph, ...]:
-    layers = range(1, parts.weights.decoder_layers + 1)
-    memory = {
-        f"{what}_{i}": f"float32, the {what} of the source for layer {i}" for i in layers for what in ("keys", "values")
-    }
-    memory |= {
-        "attention_bias": "float32 (batch, 1, 1, source), 0 where there is a word",
-        "output_rows": "float32 (words, width), the output layer's rows of the words that may be used",
-        "output_bias": "float32 (words,)",
-    }
-    reads = {
-        "input_ids": "int64 (batch, source), words of the source, the end </s> among them",
-        "attention_mask": "int64 (batch, source), 1 where there is a word",
-        "output_ids": "int64 (words,), ids of the target that may be used (shortlist.safetensors lists them)",
-    }
-    states = {f"state_{i}": "float32 (batch, width), zeros at the beginning" for i in layers}
-    steps = {
-        "previous": "int64 (batch,), where the last word stands in output_ids; -1 at the beginning",
-        "position": "int64 (), of the step, from 0",
-    }
-    after = {"logits": "float32 (batch, words)", **{f"next_{name}": text for name, text in states.items()}}
-    return (
-        Graph("encoder", "encoder.onnx", reads, memory),
-        Graph("decoder", "decoder.onnx", {**steps, **states, **memory}, after, tokenizer=target_tokenizer),
-    )
 
 
 class _Part:
@@ -485,11 +486,38 @@ class TranslationFullTuner(_TranslationTuner):
     candidate = FullCandidate
 
     def _missing(self, model: TranslationModel) -> str:
-        from importlib.util import find_spec
-
-        if any(find_spec(package) is None for package in ("torch", "lightning")):
+        if any(find_spec(package) is None for package in ("torch", "lightning", "peft")):
             return 'it is not installed: pip install "fewtune[train]"'
         return super()._missing(model)
+
+
+class _LighterTuner(TranslationFullTuner):
+    """Learns little of a model: by itself it is tried where the model is large."""
+
+    def candidates(self, dataset: Dataset, recipe: Recipe) -> tuple[list[StructuredCandidate], list[LeftOut]]:
+        """As ever; of small models none, unless it is asked for."""
+        found, left_out = super().candidates(dataset, recipe)
+        if recipe.method != "auto":
+            return found, left_out
+        small = {model.info.name for model in self._models if model.info.parameters_millions < _LARGE_MILLIONS}
+        why = f"of a model of less than {_LARGE_MILLIONS} million parameters all of them are tuned in the same time"
+        left_out += [LeftOut(some.name, why) for some in found if some.model in small]
+        return [some for some in found if some.model not in small], left_out
+
+
+class TranslationLoraTuner(_LighterTuner):
+    """LoRA."""
+
+    name = "lora"
+    settings = {**SETTINGS, "rank": "of the thin matrices"}
+    candidate = LoraTranslation
+
+
+class TranslationBiasesTuner(_LighterTuner):
+    """Biases and norms."""
+
+    name = "biases"
+    candidate = BiasesTranslation
 
 
 def _fits(pair: tuple[str, str], languages: Sequence[str]) -> bool:

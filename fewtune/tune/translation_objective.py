@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from fewtune.backbones.seq2seq_network import Seq2SeqNetwork
+from fewtune.backbones.translation_network import TranslationNetwork
 from fewtune.tune.loop import Objective
 from fewtune.tune.translation_data import TranslationBatches
 
@@ -19,7 +19,7 @@ class TranslationObjective(Objective):
     matter are always among them).
     """
 
-    def __init__(self, network: Seq2SeqNetwork, batches: TranslationBatches) -> None:
+    def __init__(self, network: TranslationNetwork, batches: TranslationBatches) -> None:
         """Learn `network` from `batches`."""
         super().__init__()
         self.network = network
@@ -36,7 +36,3 @@ class TranslationObjective(Objective):
         rows = functional.embedding(output_ids, self.network.target_table)
         logits = torch.addmm(self.network.output_bias[output_ids], hidden, rows.T)
         return functional.cross_entropy(logits, torch.searchsorted(output_ids, targets[counted]))
-
-    def rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """Everything, at the full learning rate."""
-        return [(list(self.parameters()), 1.0)]

@@ -10,9 +10,10 @@ import pytest
 from fewtune.backbones.marian_file import parse_settings, read_marian, write_marian
 from fewtune.backbones.marian_shortlist import read_marian_shortlist
 from fewtune.backbones.sentencepiece_file import read_sentencepiece
-from fewtune.backbones.seq2seq import FastTranslate, read_translator, translator_from
+from fewtune.backbones.seq2seq import FastTranslate, StudentParts, read_translator, translator_from
 from fewtune.errors import DataError, RecipeError
-from fewtune.runtime.greedy import Source, decode
+from fewtune.runtime.decoding import decode
+from fewtune.runtime.greedy import Source
 from fewtune.runtime.shortlist import read_shortlist
 from fewtune.runtime.subwords import Marks
 from tests import marian
@@ -102,21 +103,20 @@ def test_a_vocabulary_is_read_and_damage_is_said(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("shared", "listed"), [(True, True), (False, True), (True, False)])
 def test_graphs_and_network_translate_alike(tmp_path: Path, shared: bool, listed: bool) -> None:
     pytest.importorskip("torch")
-    from fewtune.backbones.seq2seq_network import NetworkSteps, Seq2SeqNetwork
-
     parts = translator_from(str(marian.write_student(tmp_path, shared=shared, listed=listed))).parts
     marks = parts.marks()
     assert len(marks) == len(marian.NAMES)
     subwords, words = parts.subwords(marks), parts.words(marks)
     sources = [subwords.encode_source(text) for text in ("the cat", "the dog sees \ue000, (\ue001)", "a", "")]
     by_graph = decode(parts.graph(threads=1), sources, words)
-    network = Seq2SeqNetwork(parts.weights)
-    assert by_graph == decode(NetworkSteps(network), sources, words)
+    network = parts.network()
+    assert by_graph == decode(network.steps(), sources, words)
     # A sentence's translation does not depend on its neighbours.
     assert by_graph == [decode(parts.graph(threads=1), [source], words)[0] for source in sources]
     for mark in sources[1].marks:
         assert sum(by_graph[1].count(form) for form in mark) == 1, "each span once"
-    unchanged = network.weights().tensors
+    assert isinstance(parts, StudentParts)
+    unchanged = network.tensors()
     assert all(np.array_equal(unchanged[name], values) for name, values in parts.weights.tensors.items())
 
 

@@ -19,7 +19,8 @@ from fewtune.evaluate.replies import reply_metrics, rouge_l
 from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
 from fewtune.tasks.text_generation import TextGeneration
-from fewtune.tune.generation import OfLikeLength
+from fewtune.tune.generation import AsItIs, OfLikeLength, held_out
+from fewtune.types import Dataset, Example
 from tests.backbones.tiny_llama import WORDS, save_tiny_llama
 
 PAIRS = [{"prompt": f"{a} {b}", "response": f"the {a}"} for a in WORDS[:6] for b in WORDS[6:12]]
@@ -296,3 +297,41 @@ def test_too_little_time_is_said(tiny: Path, data: Path, tmp_path: Path) -> None
             Recipe(data=str(data), model=str(tiny), method="lora", budget="0.01s", threads=1), out=tmp_path / "a"
         )
     assert not (tmp_path / "a").exists()
+
+
+def test_prompts_that_no_model_reads_are_left_out(tiny: Path, tmp_path: Path) -> None:
+    long = {"prompt": "red dog " * 300, "response": "the red"}
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(pair) + "\n" for pair in [*PAIRS, long]))
+    dataset, findings = pipeline.check(Recipe(data=str(path), model=str(tiny)))
+    (finding,) = (some for some in findings if some.code == "prompt-too-long")
+    assert (finding.level, finding.count) == ("warning", 1)
+    assert finding.places == (f"pairs.jsonl:{len(PAIRS) + 1}",)
+    assert len(dataset) == len(PAIRS)
+    options = {"model": str(tiny), "method": "none", "settings": {"max_new_tokens": 6}, "threads": 1}
+    model = fewtune.fit(path, test=str(path), out=tmp_path / "a", **options)
+    assert model.scores["perplexity"].n <= len(PAIRS)
+    path.write_text(json.dumps(long) + "\n")
+    with pytest.raises(DataError, match="longer than the 256 tokens"):
+        pipeline.check(Recipe(data=str(path), model=str(tiny)))
+
+
+def test_of_a_large_fold_examples_from_all_of_it_are_answered() -> None:
+    few, many = np.arange(60), np.arange(1000)
+    assert held_out(few).tolist() == few.tolist()
+    chosen = held_out(many)
+    assert len(set(chosen.tolist())) == 100
+    assert (chosen[0], chosen[-1]) == (0, 999)
+    assert np.diff(chosen).max() <= 11
+
+
+def test_how_long_replies_are_is_not_seen_in_what_is_held_out(tiny: Path, tmp_path: Path) -> None:
+    examples = [Example(Conversation(((USER, word),)), word) for word in WORDS[:6]]
+    examples.append(Example(Conversation(((USER, "who"),)), "the cat sat on the mat " * 4))
+    dataset = Dataset("text-generation", tuple(examples), (), "", "")
+    candidate = AsItIs(catalog.find_language_model(str(tiny)), {})
+    plan = candidate._as_it_is(dataset)
+    assert candidate._on_fold(dataset, np.arange(6), plan).max_new_tokens < plan.max_new_tokens
+    assert candidate._on_fold(dataset, np.arange(7), plan).max_new_tokens == plan.max_new_tokens
+    given = AsItIs(catalog.find_language_model(str(tiny)), {"max_new_tokens": 3})
+    assert given._on_fold(dataset, np.arange(6), plan).max_new_tokens == 3

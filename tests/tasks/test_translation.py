@@ -22,10 +22,11 @@ from fewtune.data.read.translations import read_pairs
 from fewtune.errors import DataError, RecipeError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
 from fewtune.interfaces import RunContext
+from fewtune.learn.structured import offers
 from fewtune.recipe import Recipe
 from fewtune.tasks.translation import Translation
 from fewtune.tune import back_translated, translation
-from fewtune.tune.translation import FullCandidate
+from fewtune.tune.translation import BiasesTranslation, FullCandidate, LoraTranslation
 from fewtune.tune.translation_data import Pair, prepared
 from fewtune.types import Dataset, Example, Unlabelled
 from tests import marian
@@ -240,9 +241,9 @@ def test_what_is_delivered_lies_between_the_untouched_and_the_tuned_weights(tmp_
         run = RunContext(tmp_path)
         with run.progress.step("", total=1) as step:
             tuned = candidate.tuned(examples, {**settings, "protect": 1, "mix": mix}, "a", run, step)
-        return tuned.parts.weights.tensors
+        return tuned.parts.network().tensors()
 
-    untouched, tuned, mixed = model.parts.weights.tensors, weights(1), weights(0.25)
+    untouched, tuned, mixed = model.parts.network().tensors(), weights(1), weights(0.25)
     assert any(not np.array_equal(untouched[name], tuned[name]) for name in untouched)
     for name, before in untouched.items():
         np.testing.assert_allclose(mixed[name], 0.75 * before + 0.25 * tuned[name], atol=1e-6, err_msg=name)
@@ -373,3 +374,146 @@ def test_without_a_model_that_leads_back(tmp_path: Path, monkeypatch: pytest.Mon
     # No more than two made pairs for each of the data's own.
     assert found[1]._settings["unlabeled"] == pytest.approx(2 / 9, abs=1e-4)
     assert len(found[1]._texts) == 2 * len(data)
+
+
+@pytest.mark.parametrize("kind", ["opus", "t5", "nllb"])
+def test_a_model_of_transformers_goes_the_whole_way(tmp_path: Path, kind: str) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("lightning")
+    from transformers import AutoModelForSeq2SeqLM
+
+    from fewtune.bundle.export import export_bundle
+    from tests.tiny_seq2seq import MODELS
+
+    folder = MODELS[kind](tmp_path / "model")
+    data = table(tmp_path / "pairs.csv", MANY)
+    quick = {"epochs": 1, "rehearsal": 0.1, "learning_rate": 3e-3}
+    options = {"model": str(folder), "settings": quick, "compress": "none", "test": str(data)}
+    model = fewtune.fit(data, out=tmp_path / "a", method="full", budget="2m", **options)
+    untouched = fewtune.fit(data, out=tmp_path / "b", method="none", model=str(folder), compress="none")
+    sources = [source for source, _ in MANY[:8]]
+    assert model.predict(sources) != untouched.predict(sources), "nothing was tuned"
+    text = "the cat sees <b>{name}</b>\n\nsee https://example.org/a?b=1"
+    (answer,) = model.predict([text])
+    assert kept_and_all(text, answer) == (len(spans_of(text)), len(spans_of(text)))
+
+    export_bundle(tmp_path / "a", tmp_path / "hf", form="hf")
+    exported = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "hf").state_dict()
+    given = AutoModelForSeq2SeqLM.from_pretrained(folder).state_dict()
+    assert set(exported) == set(given)
+    assert any((exported[name] != given[name]).any() for name in given)
+    export_bundle(tmp_path / "b", tmp_path / "hf-b", form="hf")
+    same = AutoModelForSeq2SeqLM.from_pretrained(tmp_path / "hf-b").state_dict()
+    assert all((same[name] == given[name]).all() for name in given)
+    assert (tmp_path / "hf" / "tokenizer_config.json").is_file()
+    # What was exported can be fitted again, and translates as it did.
+    again = fewtune.fit(data, out=tmp_path / "c", method="none", model=str(tmp_path / "hf-b"), compress="none")
+    assert again.predict(sources) == untouched.predict(sources)
+
+
+@pytest.mark.parametrize("method", ["lora", "biases"])
+@pytest.mark.parametrize("kind", ["student", "opus", "t5"])
+def test_methods_that_learn_little_of_a_model(tmp_path: Path, method: str, kind: str) -> None:
+    pytest.importorskip("sacrebleu")
+    pytest.importorskip("peft")
+    from tests.tiny_seq2seq import MODELS
+
+    folder = (marian.write_student if kind == "student" else MODELS[kind])(tmp_path / "model")
+    model = translator_from(str(folder))
+    candidate = {"lora": LoraTranslation, "biases": BiasesTranslation}[method](model, {"mix": 1}, ("en", "pt"))
+    run = RunContext(tmp_path)
+    settings = {**candidate.defaults, "learning_rate": 1e-2, "epochs": 1, "rehearsal": 0, "mix": 1}
+    with run.progress.step("", total=1) as step:
+        tuned = candidate.tuned(
+            [Example(source, target, "", None) for source, target in MANY], settings, "a", run, step
+        )
+    before, after = (parts.network().tensors() for parts in (model.parts.directed(("en", "pt")), tuned.parts))
+    changed = {name for name in before if (before[name] != after[name]).any()}
+    matrices = {name for name in before if before[name].squeeze().ndim == 2 and "relative_attention" not in name}
+    tables = {name for name in matrices if "emb" in name or "shared" in name or "lm_head" in name}
+    if method == "biases":
+        assert changed
+        assert not changed & matrices
+    else:
+        assert changed == matrices - tables - {name for name in before if "embed_positions" in name}
+
+
+def test_by_itself_little_is_learnt_of_large_models_only(tmp_path: Path) -> None:
+    pytest.importorskip("lightning")
+    student = str(marian.write_student(tmp_path / "student"))
+    recipe = Recipe(model=student)
+    dataset = Translation().read(str(table(tmp_path / "pairs.csv", MANY)), recipe, "fit")
+    found, left_out = offers(list(catalog.methods(recipe, Translation()).values()), dataset, recipe)
+    assert [some.method for some in found] == ["none", "full"]
+    assert {some.name.split(":")[0] for some in left_out} == {"lora", "biases"}
+
+
+CATALOGUE = """# A translator's own words.
+msgid ""
+msgstr ""
+"Language: pt\\n"
+"Content-Type: text/plain; charset=UTF-8\\n"
+"Plural-Forms: nplurals=2; plural=(n != 1);\\n"
+
+#: a.c:1
+msgid "the cat"
+msgstr "o gato"
+
+#: a.c:2
+msgid "the dog\\n"
+msgstr ""
+
+#: a.c:3
+#, fuzzy, c-format
+msgid "the cat sees %d"
+msgstr "errado %d"
+
+msgid "a cat"
+msgid_plural "the cats"
+msgstr[0] ""
+msgstr[1] ""
+
+#~ msgid "gone"
+#~ msgstr "ido"
+"""
+
+
+def test_a_catalogue_is_filled_in(tmp_path: Path) -> None:
+    polib = pytest.importorskip("polib")
+    source, out = tmp_path / "pt.po", tmp_path / "done.po"
+    source.write_text(CATALOGUE, encoding="utf-8")
+    task = Translation(("en", "pt"))
+    inputs = task.inputs(str(source), Recipe())
+    assert inputs.values == ("the dog\n", "the cat sees %d", "a cat", "the cats")
+    task.write_answers(inputs, ["o dog", "o gato vê %d", "um gato", "os gatos"], (), out)
+    before, after = polib.pofile(str(source)), polib.pofile(str(out))
+    assert after.metadata == before.metadata
+    assert after.header == before.header
+    kept, dog, sees, cats = (entry for entry in after if not entry.obsolete)
+    assert (kept.msgstr, kept.flags) == ("o gato", [])
+    assert (dog.msgstr, dog.flags) == ("o dog\n", ["fuzzy"])
+    assert (sees.msgstr, sorted(sees.flags)) == ("o gato vê %d", ["c-format", "fuzzy"])
+    assert cats.msgstr_plural == {0: "um gato", 1: "os gatos"}
+    assert [entry.msgid for entry in after.obsolete_entries()] == ["gone"]
+    assert [entry.occurrences for entry in after] == [entry.occurrences for entry in before]
+    # As a table, the texts stand beside their translations.
+    rows = list(csv.reader(task.write_answers(inputs, ["a", "b", "c", "d"], (), None).splitlines()))
+    assert rows[0] == ["en", "prediction"]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(1, {0: "cats"}), (3, {0: "cat", 1: "cats", 2: "cats"})])
+def test_plurals_of_other_languages(tmp_path: Path, count: int, expected: dict[int, str]) -> None:
+    polib = pytest.importorskip("polib")
+    source, out = tmp_path / "x.po", tmp_path / "y.po"
+    second = 'msgstr[1] ""\n'
+    text = CATALOGUE.replace("nplurals=2", f"nplurals={count}").replace(second, second * (count > 1))
+    source.write_text(text, encoding="utf-8")
+    task = Translation()
+    inputs = task.inputs(str(source), Recipe())
+    task.write_answers(inputs, ["a", "b", "cat", "cats"], (), out)
+    (entry,) = (entry for entry in polib.pofile(str(out)) if entry.msgid_plural)
+    assert entry.msgstr_plural == expected
+    # Where nothing waits, everything is translated again.
+    whole = tmp_path / "z.po"
+    whole.write_text('msgid ""\nmsgstr "Language: pt\\n"\n\nmsgid "a"\nmsgstr "b"\n', encoding="utf-8")
+    assert task.inputs(str(whole), Recipe()).values == ("a",)

@@ -12,7 +12,7 @@ from fewtune.data.pairs import Pairs, language_code, language_columns
 from fewtune.data.read import read_bytes, read_table
 from fewtune.data.read.aligned import aligned_files, parse_aligned
 from fewtune.data.read.encoding import decode
-from fewtune.data.read.gettext import parse_gettext
+from fewtune.data.read.gettext import parse_gettext, parse_untranslated
 from fewtune.data.read.tmx import parse_tmx
 from fewtune.errors import DataError, FewtuneError
 from fewtune.types import Table
@@ -133,6 +133,26 @@ def _catalogue(path: Path, name: str) -> Table:
     document = name if "/" in name else ""
     columns, rows, lines, more = parse_gettext(text, name=name, document=document)
     return _table(columns, rows, [f"{name}:{line}" for line in lines], name, content, (*notes, *more))
+
+
+def read_untranslated(path: Path) -> tuple[Table, str, str]:
+    """What of a gettext catalogue waits for a translation.
+
+    Returns:
+        A table of one column, named after the texts' language; that language; the whole file.
+
+    Raises:
+        DataError: the file cannot be read, or is no catalogue.
+    """
+    content = read_bytes(path)
+    text, notes = decode(content, source=path.name)
+    language, texts, lines = parse_untranslated(text, name=path.name)
+    rows: list[tuple[str, ...]] = [(wording,) for wording in texts]
+    return (
+        _table((language,), rows, [f"{path.name}:{line}" for line in lines], path.name, content, notes),
+        language,
+        text,
+    )
 
 
 def _table(
