@@ -18,6 +18,8 @@ from typing import Any
 import compressed_bundles
 import compressed_encoders
 
+from fewtune.errors import UserError
+
 DRAWS = 3
 ENGLISH, CHINESE = ("trec6", "sst2", "banking77"), ("chnsenticorp_htl_zh", "thucnews10_zh")
 PRUNED = ("trec6", "sst2")
@@ -29,6 +31,19 @@ Measurement = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 
 def measurements(data: Path, quick: bool) -> Iterator[Measurement]:
+    """All rows; one that cannot be had here says why, and the others go on."""
+    for key, measure in _rows(data, quick):
+        yield key, partial(_told, measure)
+
+
+def _told(measure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    try:
+        return measure()
+    except UserError as error:
+        return {"failed": str(error)}
+
+
+def _rows(data: Path, quick: bool) -> Iterator[Measurement]:
     """One draw first, then the others; `quick`: the first alone, with two of the English sets."""
     for seed in range(1 if quick else DRAWS):
         for model, sets in (("all-MiniLM-L6-v2", ENGLISH), ("multilingual-e5-small", CHINESE)):
@@ -56,7 +71,9 @@ def measurements(data: Path, quick: bool) -> Iterator[Measurement]:
 
 def table(rows: list[dict[str, Any]]) -> str:
     """Encoders first, then bundles; drops are points of the metric's full scale."""
+    failed = [f"{row['key']}: {row['failed']}" for row in rows if "failed" in row]
+    rows = [row for row in rows if "failed" not in row]
     encoders = compressed_encoders.table([row for row in rows if "encoder" in row["key"]])
     layers = compressed_encoders.layers_table([row for row in rows if "layers" in row["key"]])
     bundles = compressed_bundles.table([row for row in rows if "bundle" in row["key"]])
-    return "\n".join([compressed_encoders.machine(), *encoders, "", *layers, "", *bundles])
+    return "\n".join([compressed_encoders.machine(), *encoders, "", *layers, "", *bundles, *failed])
