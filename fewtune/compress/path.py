@@ -213,6 +213,19 @@ def check_asked(asked: str, task: Task, compressors: Mapping[str, Compressor]) -
         _way(text, "", serving)
 
 
+def usable(bundle: Path, compressors: Mapping[str, Compressor]) -> tuple[Compressor, ...]:
+    """Those that can be used with a bundle; none where it was compressed already.
+
+    Raises:
+        BundleError: the bundle is missing or cannot be read.
+    """
+    manifest = read_manifest(bundle)
+    if manifest.compression is not None and manifest.compression.kept:
+        return ()
+    content = _content(bundle, manifest)
+    return tuple(some for some in compressors.values() if content.task in some.tasks and not some.obstacle(content))
+
+
 def _plan_of_fit(content: Content, asked: str, compressors: Mapping[str, Compressor]) -> Plan:
     serving = {name: some for name, some in compressors.items() if content.task in some.tasks}
     if asked == AUTO:

@@ -18,7 +18,9 @@ from fewtune.studio import limits, routes
 from fewtune.studio.plain import plain
 from fewtune.studio.projects import Workspace
 from fewtune.studio.refusals import disk_full
+from fewtune.studio.shrinking import Shrinkings
 from fewtune.studio.training import Trainings
+from fewtune.studio.workers import Workers
 
 _STREAMED = ("/import", "/try-picture")
 
@@ -30,10 +32,11 @@ def make_app(workspace: Workspace, settings: ServeSettings) -> ASGIApp:
         workspace: the projects.
         settings: checked.
     """
-    trainings = Trainings()
+    workers = Workers()
+    trainings, shrinkings = Trainings(workers), Shrinkings(workers)
     app = FastAPI(
         title="fewtune studio",
-        lifespan=lambda app: routes.life(workspace, trainings),
+        lifespan=lambda app: routes.life(workspace, workers),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -41,12 +44,13 @@ def make_app(workspace: Workspace, settings: ServeSettings) -> ASGIApp:
     add_error_handlers(app, "Go back to the start page.")
     _add_more_error_handlers(app)
     for router in (
-        routes.project_routes(workspace, trainings),
+        routes.project_routes(workspace, trainings, shrinkings),
         routes.label_routes(workspace),
         routes.example_routes(workspace),
         routes.import_routes(workspace),
         routes.finding_routes(workspace),
-        routes.training_routes(workspace, trainings),
+        routes.training_routes(workspace, trainings, workers),
+        routes.smaller_routes(workspace, shrinkings, workers),
         routes.model_routes(workspace),
         routes.take_away_routes(workspace),
     ):

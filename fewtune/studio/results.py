@@ -13,11 +13,11 @@ import numpy as np
 from fewtune.bundle.read import read_manifest
 from fewtune.data.boxes import overlaps
 from fewtune.data.mask import IGNORE, ClassIds, IndexMask
-from fewtune.report.blocks import Paragraph
+from fewtune.report.blocks import Figure, Paragraph
 from fewtune.report.data import Answer, ReportData, read_private
 from fewtune.report.facts import Report
-from fewtune.report.phrase import say
-from fewtune.report.sections.learning_curve import forecast_in_words
+from fewtune.report.phrase import Part, Phrase, say
+from fewtune.report.sections.learning_curve import forecast_in_words, learning_curve
 from fewtune.report.sections.outcome import outcome
 from fewtune.report.wording import label_issue_reason, method_name, metric_of, reason
 from fewtune.studio.examples import example
@@ -63,6 +63,28 @@ def forecast(report: Report) -> dict[str, str] | None:
     """What the next labels are likely to bring, as a sentence; None where nothing is foreseen."""
     said = forecast_in_words(report)
     return None if said is None else in_both(said)
+
+
+def curve_of(run: Run) -> dict[str, Any] | None:
+    """The learning curve with its forecast, drawn and in numbers; None where there is none."""
+    section = learning_curve(Report(asdict(read_manifest(run.bundle)), ReportData(), run.bundle.name))
+    figure = next((block for block in section.blocks if isinstance(block, Figure)), None) if section else None
+    return None if figure is None else _figure(figure)
+
+
+def _figure(figure: Figure) -> dict[str, Any]:
+    drawing, numbers = figure.drawing, figure.numbers
+    return {
+        "caption": in_both(figure.caption),
+        "description": in_both(figure.description),
+        "drawing": {"width": drawing.width, "height": drawing.height, "content": drawing.content},
+        "columns": [_cell(column.title) for column in numbers.columns] if numbers else [],
+        "rows": [[_cell(part) for part in row] for row in numbers.rows] if numbers else [],
+    }
+
+
+def _cell(part: Part) -> dict[str, str]:
+    return in_both(part if isinstance(part, Phrase) else str(part))
 
 
 def forecast_of(run: Run) -> dict[str, str] | None:

@@ -21,9 +21,12 @@ from fewtune.studio.intake import received
 from fewtune.studio.projects import Project, Workspace
 from fewtune.studio.refusals import StudioRefusal, no_model
 from fewtune.studio.runs import Run, trained
+from fewtune.studio.shrinking import Shrinkings
+from fewtune.studio.smaller import newest_smaller
 from fewtune.studio.thumbnails import thumbnail
 from fewtune.studio.training import Trainings
 from fewtune.studio.trying import OpenModel
+from fewtune.studio.workers import Workers
 
 # What a change names that labels an example, by what is drawn on it.
 _LABELLED_BY = {"": "label", "boxes": "shapes", "masks": "mask"}
@@ -32,7 +35,7 @@ _FileName = Annotated[str, Query(min_length=1, max_length=300)]
 _Column = Annotated[str, Query(max_length=200)]
 
 
-def project_routes(workspace: Workspace, trainings: Trainings) -> APIRouter:
+def project_routes(workspace: Workspace, trainings: Trainings, shrinkings: Shrinkings) -> APIRouter:
     """The list of projects, and a project as a whole."""
     router = APIRouter(prefix="/api/projects")
 
@@ -56,6 +59,7 @@ def project_routes(workspace: Workspace, trainings: Trainings) -> APIRouter:
             "revision": project.database.revision,
             "labels": labels.label_counts(project.database),
             "training": trainings.state(project),
+            "smaller": shrinkings.state(project),
             "model": None if run is None else results.summary(run),
             "forecast": None if run is None else results.forecast_of(run),
         }
@@ -214,7 +218,7 @@ def finding_routes(workspace: Workspace) -> APIRouter:
     return router
 
 
-def training_routes(workspace: Workspace, trainings: Trainings) -> APIRouter:
+def training_routes(workspace: Workspace, trainings: Trainings, workers: Workers) -> APIRouter:
     """Trainings."""
     router = APIRouter(prefix="/api/projects/{name}/training")
 
@@ -234,7 +238,7 @@ def training_routes(workspace: Workspace, trainings: Trainings) -> APIRouter:
     def stop(name: str) -> Any:
         """Interrupt it; what is finished is kept."""
         project = workspace.find(name)
-        trainings.stop(project)
+        workers.stop(project)
         return trainings.state(project)
 
     @router.post("/resume", dependencies=_JSON)
@@ -258,6 +262,11 @@ def model_routes(workspace: Workspace) -> APIRouter:
         project = workspace.find(name)
         return results.result(project, _newest(project))
 
+    @router.get("/curve")
+    def curve(name: str) -> Any:
+        """What more labels brought, and are likely to bring."""
+        return {"figure": results.curve_of(_newest(workspace.find(name)))}
+
     @router.get("/errors")
     def errors(name: str, truth: str, predicted: str) -> Any:
         """Those of one cell of the confusion matrix."""
@@ -279,6 +288,32 @@ def model_routes(workspace: Workspace) -> APIRouter:
     return router
 
 
+def smaller_routes(workspace: Workspace, shrinkings: Shrinkings, workers: Workers) -> APIRouter:
+    """The newest model made smaller, and what that costs."""
+    router = APIRouter(prefix="/api/projects/{name}/smaller")
+
+    @router.get("")
+    def told(name: str) -> Any:
+        """What there is, and what can be tried."""
+        return shrinkings.told(workspace.find(name))
+
+    @router.post("", dependencies=_JSON)
+    def start(name: str, body: schemas.Shrinking) -> Any:
+        """An attempt."""
+        project = workspace.find(name)
+        shrinkings.start(project, body.way, body.max_drop)
+        return shrinkings.told(project)
+
+    @router.post("/stop", dependencies=_JSON)
+    def stop(name: str) -> Any:
+        """Give it up; the model stays as it is."""
+        project = workspace.find(name)
+        workers.stop(project)
+        return shrinkings.told(project)
+
+    return router
+
+
 def _newest(project: Project) -> Run:
     run = trained(project.folder)
     if run is None:
@@ -290,6 +325,10 @@ def take_away_routes(workspace: Workspace) -> APIRouter:
     """Files that leave, and the commands that do the same."""
     router = APIRouter(prefix="/api/projects/{name}")
 
+    def _zipped(bundle: Path, private: bool) -> Response:
+        path = takeaway.zip_bundle(bundle, workspace.uploads, with_private=private)
+        return _file(path, f"{bundle.name}.zip")
+
     @router.get("/commands")
     def commands(name: str) -> Any:
         """For the terminal and for Python."""
@@ -300,8 +339,15 @@ def take_away_routes(workspace: Workspace) -> APIRouter:
     def bundle(name: str, private: bool = False) -> Response:
         """The newest bundle."""
         project = workspace.find(name)
-        path = takeaway.zip_bundle(_newest(project), workspace.uploads, with_private=private)
-        return _file(path, f"{takeaway.file_stem(project)}.fewtune.zip")
+        return _zipped(_newest(project).bundle, private)
+
+    @router.get("/smaller.zip")
+    def smaller(name: str, private: bool = False) -> Response:
+        """The smaller one that was made of it."""
+        found = newest_smaller(_newest(workspace.find(name)))
+        if found is None:
+            raise StudioRefusal(404, "no-smaller", "The model was not made smaller.", how="Reload the page.")
+        return _zipped(found.bundle, private)
 
     @router.get("/data.zip")
     def pictures(name: str) -> Response:
@@ -337,10 +383,10 @@ def _streamed(parts: Iterator[str], media_type: str) -> Response:
 
 
 @asynccontextmanager
-async def life(workspace: Workspace, trainings: Trainings) -> AsyncIterator[None]:
-    """While the studio runs; at its end trainings are interrupted and files closed."""
+async def life(workspace: Workspace, workers: Workers) -> AsyncIterator[None]:
+    """While the studio runs; at its end what is under way is interrupted, and files are closed."""
     try:
         yield
     finally:
-        await to_thread.run_sync(trainings.close)
+        await to_thread.run_sync(workers.close)
         workspace.close()

@@ -1,11 +1,14 @@
 """A training on the disk: what it learns from, what it is asked, how far it is, and what came out.
 
+What makes its bundle smaller lies in it (`smaller.py`).
+
 runs/3/tickets.jsonl            the labelled examples as they were when it began, a line each; where they are drawn on,
                                 a folder tickets/ with the pictures and COCO's JSON, or their masks
 runs/3/wish.json                the recipe's settings
 runs/3/state.json               how far it is
 runs/3/tickets.fewtune.work     the work in progress; what makes it go on after an interruption
 runs/3/tickets.fewtune          the bundle
+runs/3/smaller                  attempts to make that smaller
 """
 
 from __future__ import annotations
@@ -14,6 +17,8 @@ import json
 import re
 import shutil
 import sqlite3
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -31,8 +36,8 @@ _IMAGE = re.compile(r": image (\d+) |^images/(\d+)\.")
 
 
 @dataclass(frozen=True)
-class Run:
-    """One training.
+class Job(ABC):
+    """What a worker does, in a folder.
 
     Attributes:
         folder: its own.
@@ -41,9 +46,55 @@ class Run:
     folder: Path
 
     @property
+    @abstractmethod
+    def project(self) -> Path:
+        """The project's folder."""
+
+    @property
+    @abstractmethod
+    def bundle(self) -> Path:
+        """Where the bundle is put when it is whole."""
+
+    @property
     def number(self) -> int:
         """The later, the higher."""
         return int(self.folder.name)
+
+    @cached_property
+    def wish(self) -> dict[str, Any]:
+        """What was asked for."""
+        return json.loads((self.folder / "wish.json").read_text(encoding="utf-8"))
+
+    @property
+    def has_bundle(self) -> bool:
+        """Whether there is one."""
+        return (self.bundle / MANIFEST).is_file()
+
+    def state(self) -> dict[str, Any]:
+        """How far it is; empty where nothing is known."""
+        try:
+            return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Note how far it is."""
+        write_atomically(self.folder / "state.json", json.dumps(state, ensure_ascii=False).encode())
+
+    def quiet_seconds(self) -> float:
+        """Since its state was noted last."""
+        try:
+            return max(0.0, time.time() - (self.folder / "state.json").stat().st_mtime)
+        except OSError:
+            return 0.0
+
+    def delete(self) -> None:
+        """Delete all of it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+class Run(Job):
+    """One training."""
 
     @property
     def project(self) -> Path:
@@ -61,30 +112,9 @@ class Run:
         """Where the bundle is put when it is whole."""
         return self.folder / f"{self.project.name.removeprefix('p-')}.fewtune"
 
-    @property
-    def is_trained(self) -> bool:
-        """Whether there is a bundle."""
-        return (self.bundle / MANIFEST).is_file()
-
-    @cached_property
-    def wish(self) -> dict[str, Any]:
-        """The recipe's settings as they were asked for."""
-        return json.loads((self.folder / "wish.json").read_text(encoding="utf-8"))
-
     def recipe(self) -> Recipe:
         """What `fit` is asked to do."""
         return make_recipe({**self.wish, "data": str(self.data)})
-
-    def state(self) -> dict[str, Any]:
-        """How far it is; empty where nothing is known."""
-        try:
-            return json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
-            return {}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        """Note how far it is."""
-        write_atomically(self.folder / "state.json", json.dumps(state, ensure_ascii=False).encode())
 
     @cached_property
     def examples(self) -> list[int]:
@@ -100,21 +130,22 @@ class Run:
         line = place.rpartition(":")[2]
         return self.examples[int(line) - 1] if line.isdigit() and 0 < int(line) <= len(self.examples) else None
 
-    def delete(self) -> None:
-        """Delete all of it."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
 
 def runs_of(project: Path) -> list[Run]:
     """All trainings of a project, the latest first."""
     folder = project / _RUNS
-    found = [Run(entry) for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
-    return sorted(found, key=lambda run: -run.number)
+    return [Run(entry) for entry in numbered(folder)]
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The folders in a folder whose names are numbers, the highest first."""
+    found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    return sorted(found, key=lambda entry: -int(entry.name))
 
 
 def trained(project: Path) -> Run | None:
     """The latest that gave a bundle."""
-    return next((run for run in runs_of(project) if run.is_trained), None)
+    return next((run for run in runs_of(project) if run.has_bundle), None)
 
 
 def begin(project: Path, kind: Kind, rows: list[Row], labels: Sequence[str], wish: dict[str, Any]) -> Run:
@@ -127,14 +158,14 @@ def begin(project: Path, kind: Kind, rows: list[Row], labels: Sequence[str], wis
     settings = {**wish, "task": kind.task, "text": "" if kind.column == "path" else "text", "label": "label"}
     write_atomically(run.folder / "wish.json", json.dumps(settings, ensure_ascii=False).encode())
     for old in before:
-        if not old.is_trained:
+        if not old.has_bundle:
             old.delete()
     return run
 
 
 @contextmanager
 def held(project: Path, patience_seconds: float) -> Iterator[bool]:
-    """Hold the project's training for oneself; false where another process holds it, and goes on doing so.
+    """Hold the project for one's own work; false where another process holds it, and goes on doing so.
 
     A lock of SQLite's: it works on every system, and goes with the process that held it, however that ended.
     """
@@ -150,6 +181,6 @@ def held(project: Path, patience_seconds: float) -> Iterator[bool]:
 
 
 def is_held(project: Path) -> bool:
-    """Whether a process is training."""
+    """Whether a process works on the project."""
     with held(project, 0) as free:
         return not free

@@ -99,6 +99,13 @@ class Wish(Body):
     method: Annotated[str, Field(pattern=r"^[a-z]{1,30}$")] = "auto"
 
 
+class Shrinking(Body):
+    """A model that is to become smaller, and the share of its score that may be lost."""
+
+    way: Annotated[str, Field(pattern=r"^[a-z0-9-]{1,30}$")] = "auto"
+    max_drop: Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)] = 0.01
+
+
 class Tried(Body):
     """A text to be tried."""
 

@@ -27,6 +27,7 @@ from fewtune.studio.projects import Project
 from fewtune.studio.refusals import StudioRefusal
 from fewtune.studio.runs import Run
 from fewtune.studio.shapes import coco, label_studio, shapes_of
+from fewtune.studio.smaller import newest_smaller
 
 _LISTING = "labels.csv"
 
@@ -36,17 +37,17 @@ def file_stem(project: Project) -> str:
     return project.name.removeprefix("p-")
 
 
-def zip_bundle(run: Run, folder: Path, *, with_private: bool) -> Path:
-    """The bundle as a zip in `folder`, with a folder of its name at the top; without private/ unless asked for."""
-    manifest = read_manifest(run.bundle)
+def zip_bundle(bundle: Path, folder: Path, *, with_private: bool) -> Path:
+    """A bundle as a zip in `folder`, with a folder of its name at the top; without private/ unless asked for."""
+    manifest = read_manifest(bundle)
     names = [*manifest.files, MANIFEST]
     if with_private:
         private = (f"{PRIVATE}/{name}" for name in manifest.private_files)
-        names += [name for name in private if (run.bundle / name).is_file()]
+        names += [name for name in private if (bundle / name).is_file()]
     path = folder / f"{uuid.uuid4().hex}.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in names:
-            archive.write(run.bundle / name, f"{run.bundle.name}/{name}")
+            archive.write(bundle / name, f"{bundle.name}/{name}")
     return path
 
 
@@ -156,6 +157,10 @@ def commands(project: Project, run: Run | None) -> dict[str, str]:
         f"fewtune fit {shlex.quote(data)}{options}",
         f"fewtune predict {shlex.quote(bundle)} {new}",
     ]
+    smaller = newest_smaller(run) if run else None
+    if smaller is not None:
+        wish = "".join(f" --{name.replace('_', '-')} {value}" for name, value in smaller.wish.items())
+        shell.append(f"fewtune compress {shlex.quote(bundle)} --out {shlex.quote(smaller.bundle.name)}{wish}")
     if not is_pictures:
         shell.append(f"fewtune serve {shlex.quote(bundle)}")
     arguments = f", budget={budget!r}" + ("" if method == "auto" else f", method={method!r}")

@@ -1,7 +1,7 @@
-"""The process that trains: python -m fewtune.studio.worker RUN. It ends, as by Ctrl-C, when its standard input does.
+"""The process that trains, or makes a bundle smaller: python -m fewtune.studio.worker FOLDER.
 
-So it stops when the studio closes that, and when the studio is killed; what is finished by then is kept, and the
-next worker on the same folder goes on from there.
+It ends, as by Ctrl-C, when its standard input does: when the studio closes that, and when the studio is killed. What
+is finished of a training by then is kept, and the next worker on the same folder goes on from there.
 """
 
 from __future__ import annotations
@@ -9,120 +9,37 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import shutil
 import sys
 import threading
-import time
 import traceback
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from fewtune import pipeline
-from fewtune.bundle.manifest import left_out_as_json, scores_as_json
+from fewtune.bundle.manifest import left_out_as_json
 from fewtune.errors import UserError
-from fewtune.progress import Step
+from fewtune.recipe import Recipe
 from fewtune.studio.order import order_unlabelled
 from fewtune.studio.plain import plain
-from fewtune.studio.runs import Run, held, runs_of
-from fewtune.types import Rung
+from fewtune.studio.runs import Job, Run, held, runs_of
+from fewtune.studio.smaller import Shrinking, is_shrinking, material_of, shrinkings_of
+from fewtune.studio.told import FileProgress, Told
 
 # The worker before this one has been told to end; by then it is gone, or something is wrong.
 _PATIENCE_SECONDS = 60.0
-_WRITE_EVERY_SECONDS = 0.3
-
-
-class Told:
-    """What the page is told of a training, in the run's folder."""
-
-    def __init__(self, run: Run) -> None:
-        """Go on where the last sitting ended."""
-        self._run = run
-        before = run.state()
-        self._before_seconds = float(before.get("seconds", 0.0))
-        self._started = time.monotonic()
-        self._written = 0.0
-        self._state: dict[str, Any] = {"status": "running", "rungs": [], "said": [], "step": None}
-        self.write()
-
-    def note(self, **changes: Any) -> None:
-        """Change what is told, and write it."""
-        self._state.update(changes)
-        self.write()
-
-    def add(self, name: str, value: Any) -> None:
-        """Add to a list of what is told."""
-        self._state[name].append(value)
-        self.write()
-
-    def write_now_and_then(self) -> None:
-        """Write, if that was not done a moment ago."""
-        if time.monotonic() - self._written > _WRITE_EVERY_SECONDS:
-            self.write()
-
-    def write(self) -> None:
-        """Write it all."""
-        self._written = time.monotonic()
-        seconds = self._before_seconds + self._written - self._started
-        self._run.set_state({**self._state, "seconds": round(seconds, 1)})
-
-
-class _ToldStep:
-    def __init__(self, told: Told, step: dict[str, Any]) -> None:
-        self._told, self._step = told, step
-
-    def advance(self, amount: float = 1) -> None:
-        self._step["done"] += amount
-        self._told.write_now_and_then()
-
-
-class FileProgress:
-    """Progress that a page in another process can read."""
-
-    def __init__(self, told: Told) -> None:
-        """Tell `told`."""
-        self._told = told
-
-    @contextmanager
-    def step(self, name: str, total: float | None = None) -> Iterator[Step]:
-        """Tell of the step while it lasts."""
-        step = {"name": name, "done": 0.0, "total": total}
-        self._told.note(step=step)
-        yield _ToldStep(self._told, step)
-        self._told.note(step=None)
-
-    def say(self, text: str) -> None:
-        """Tell one line."""
-        self._told.add("said", plain(text))
-
-    def rung(self, make: Callable[[], Rung]) -> None:
-        """Tell of a rung."""
-        self._told.add("rungs", rung_for_page(make()))
-
-
-def rung_for_page(rung: Rung) -> dict[str, Any]:
-    """What the page shows of a rung; of its scores the first, which is the task's own."""
-    metric = next(iter(rung.scores))
-    return {
-        "name": rung.name,
-        "method": rung.method,
-        "model": rung.model,
-        "scores": {metric: scores_as_json(rung.scores)[metric]},
-        "seconds": round(rung.seconds, 1),
-        "resampling": rung.resampling,
-    }
-
 
 # Set when the worker is to end: a library may turn the interrupt into an error of its own.
 _is_to_end = threading.Event()
 
 
 def main(folder: str) -> int:
-    """Train, or go on training; the exit status is that of `fewtune fit`."""
-    run = Run(Path(folder))
+    """Do the work of a folder, or go on with it; the exit status is that of the command that does the same."""
     _end_with_standard_input()
-    with held(run.project, _PATIENCE_SECONDS) as is_ours:
-        return _work(run) if is_ours else 1
+    place = Path(folder)
+    job = Shrinking(place) if is_shrinking(place) else Run(place)
+    with held(job.project, _PATIENCE_SECONDS) as is_ours:
+        return _work(job) if is_ours else 1
 
 
 def _end_with_standard_input() -> None:
@@ -138,40 +55,64 @@ def _end_with_standard_input() -> None:
     threading.Thread(target=wait, daemon=True).start()
 
 
-def _work(run: Run) -> int:
-    told = Told(run)
+def _work(job: Job) -> int:
+    told = Told(job)
     try:
-        if not run.is_trained:
-            left_out = _fit(run, told)
-            told.note(left_out=left_out)
-        told.note(status="ordering")
-        order_unlabelled(run, FileProgress(told))
+        if isinstance(job, Shrinking):
+            _shrink(job, told)
+        elif isinstance(job, Run):
+            _train(job, told)
         told.note(status="done", step=None)
-        for old in runs_of(run.project):
-            if old.number < run.number:
-                old.delete()
         return 0
     except (KeyboardInterrupt, Exception) as error:
-        return _told_why(run, told, error)
+        return _told_why(job, told, error)
 
 
-def _told_why(run: Run, told: Told, error: BaseException) -> int:
+def _told_why(job: Job, told: Told, error: BaseException) -> int:
     if _is_to_end.is_set() or isinstance(error, KeyboardInterrupt):
-        told.note(status="done" if run.is_trained else "stopped", step=None)
+        told.note(status="done" if job.has_bundle else "stopped", step=None)
         return 130
     if isinstance(error, UserError):
         told.note(status="failed", step=None, error={name: plain(text) for name, text in error.as_dict().items()})
         return 2
-    (run.folder / "fault.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    (job.folder / "fault.txt").write_text("".join(traceback.format_exception(error)), encoding="utf-8")
     what = f"Something went wrong that should not have ({type(error).__name__})."
-    how = "This is our fault. Please report it with the file fault.txt in the folder of the training."
-    told.note(status="failed", step=None, error={"what": what, "where": f"runs/{run.number}", "how": how})
+    where = (job.folder / "fault.txt").relative_to(job.project).as_posix()
+    how = f"This is our fault. Please report it with the file {where} in the folder of the project."
+    told.note(status="failed", step=None, error={"what": what, "where": where, "how": how})
     return 1
 
 
-def _fit(run: Run, told: Told) -> list[dict[str, str]]:
-    result = pipeline.fit(run.recipe(), out=run.bundle, resume=True, progress=FileProgress(told))
-    return [left_out_as_json(left_out) for left_out in result.left_out]
+def _train(run: Run, told: Told) -> None:
+    if not run.has_bundle:
+        result = pipeline.fit(run.recipe(), out=run.bundle, resume=True, progress=FileProgress(told))
+        told.note(left_out=[left_out_as_json(left_out) for left_out in result.left_out])
+    told.note(status="ordering")
+    order_unlabelled(run, FileProgress(told))
+    for old in runs_of(run.project):
+        if old.number < run.number:
+            old.delete()
+
+
+def _shrink(shrinking: Shrinking, told: Told) -> None:
+    run = shrinking.run
+    data, unlabelled = material_of(run)
+    found = pipeline.compress(
+        run.bundle,
+        shrinking.bundle,
+        shrinking.wishes(),
+        data=data,
+        unlabelled=unlabelled,
+        recipe=Recipe(seed=run.recipe().seed),
+        progress=FileProgress(told),
+    )
+    told.note(compression=asdict(found))
+    if not found.kept:
+        # What lies there is the original once more.
+        shutil.rmtree(shrinking.bundle)
+    for old in shrinkings_of(run):
+        if old.number < shrinking.number and (found.kept or not old.has_bundle):
+            old.delete()
 
 
 if __name__ == "__main__":

@@ -22,7 +22,9 @@ from playwright.sync_api import Page, expect, sync_playwright
 import fewtune
 from fewtune.data.mask import read_mask
 from fewtune.data.read.masks import read_masked_pictures
+from tests.conftest import needs_encoder
 from tests.pictures import draw, needs_network, scene
+from tests.report.browser import violations
 from tests.studio.conftest import running
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -74,8 +76,9 @@ def _note(complaints: list[str], asked: str, url: str) -> None:
 
 
 def picture(page: Page, name: str) -> None:
-    """Look at the page as it is: it fits its window."""
+    """Look at the page as it is: it fits its window, and everybody can read it."""
     assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+    assert violations(page) == []
     if PICTURES:
         page.wait_for_timeout(300)
         page.screenshot(path=f"{PICTURES}/{name}.png", full_page=True)
@@ -101,17 +104,18 @@ def train(page: Page, method: str, rungs: int = 1) -> None:
     page.click("summary")
     page.select_option("#method", method)
     page.fill("#budget", "0")
-    page.click("#train")
-    expect(page.locator("#stop")).to_be_visible()
+    page.focus("#train")
+    page.keyboard.press("Enter")
+    expect(page.locator("#stop")).to_be_focused()
     page.reload()  # loses nothing
     expect(page.locator(".ladder tbody tr")).to_have_count(rungs, timeout=300_000)
     expect(page.locator("#training a")).to_be_visible(timeout=300_000)
 
 
-def bundle(page: Page, folder: Path) -> fewtune.Model:
+def bundle(page: Page, folder: Path, press: str = "#download") -> fewtune.Model:
     tab(page, 5)
     with page.expect_download() as started:
-        page.click("#download")
+        page.click(press)
     content = started.value.path().read_bytes()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         archive.extractall(folder)
@@ -122,12 +126,12 @@ def bundle(page: Page, folder: Path) -> fewtune.Model:
 @pytest.mark.parametrize(
     ("locale", "scheme", "width", "words"),
     [
-        ("en-US", "light", 1200, ("Saved: billing", "of 100 new texts get the right class")),
-        ("zh-CN", "dark", 360, ("已保存：billing", "条会被判对")),
+        ("en-US", "light", 1200, ("Saved: billing", "of 100 new texts get the right class", "as small as it can be")),
+        ("zh-CN", "dark", 360, ("已保存：billing", "条会被判对", "不能再小")),
     ],
 )
 def test_twelve_texts_become_a_model_by_keyboard(
-    browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int, words: tuple[str, str]
+    browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int, words: tuple[str, str, str]
 ) -> None:
     look = f"texts-{locale[:2]}"
     viewport = {"width": width, "height": 900}
@@ -166,9 +170,45 @@ def test_twelve_texts_become_a_model_by_keyboard(
         expect(page.locator("#answer h3").first).to_contain_text("%")
         picture(page, f"{look}-see")
         assert page.evaluate("document.documentElement.lang") == {"en": "en", "zh": "zh-Hans"}[locale[:2]]
+        tab(page, 5)
+        expect(page.locator("#smaller")).to_contain_text(words[2])  # there is no encoder in it
+        picture(page, f"{look}-take")
         model = bundle(page, tmp_path)
         assert model.labels == ("billing", f"parcel {HOSTILE}")
         assert model.predict(["the charged fee", "my parcel"]) == list(model.labels)
+
+
+@needs_encoder
+def test_the_model_is_made_smaller_beside_the_one_that_was_trained(browser: Any, url: str, tmp_path: Path) -> None:
+    viewport = {"width": 360, "height": 900}
+    with seen(browser, url, "smaller-zh", locale="zh-CN", color_scheme="dark", viewport=viewport) as page:
+        new_project(page, "Small", "text-classification", ())
+        rows = [f"{text},{label}" for label, texts in (("billing", BILLING), ("parcel", PARCEL)) for text in texts]
+        content = "\n".join(["text,label", *rows]).encode()
+        page.set_input_files("#file", {"name": "rows.csv", "mimeType": "text/csv", "buffer": content})
+        expect(page.locator("#rows > li")).to_have_count(len(rows))
+        train(page, "head")
+        tab(page, 5)
+        page.locator("summary", has_text="更多选项").click()
+        page.select_option("#max-drop", "0.05")
+        page.focus("#make-smaller")
+        page.keyboard.press("Enter")
+        expect(page.locator("#stop-smaller")).to_be_focused()
+        expect(page.locator("#smaller-progress")).to_contain_text("正在把模型变小")
+        page.reload()  # loses nothing
+        expect(page.locator("#stop-smaller")).to_be_visible()
+        picture(page, "smaller-zh-running")
+        page.click("#stop-smaller")
+        expect(page.locator("#smaller-progress")).to_contain_text("已停止，模型保持原样")
+        page.click("#make-smaller")
+        expect(page.locator("#smaller .costs tbody tr")).to_have_count(2, timeout=300_000)
+        expect(page.locator("#smaller")).to_contain_text("原模型")
+        picture(page, "smaller-zh")
+        page.click("#language")
+        expect(page.locator("#smaller")).to_contain_text("original")
+        if page.locator("#download-smaller").count():  # on a busy machine the clock may speak against it
+            model = bundle(page, tmp_path, "#download-smaller")
+            assert model.predict(["the charged fee", "my parcel"]) == list(model.labels)
 
 
 @needs_network
@@ -197,7 +237,9 @@ def test_pictures_become_a_model(browser: Any, url: str, tmp_path: Path) -> None
         page.keyboard.press("1")
         expect(page.locator("#left")).to_contain_text("13")
         train(page, "head", rungs=2)  # learning from mirrored pictures, and from more views
+        page.click("#language")
         tab(page, 4)
+        expect(page.locator("main")).to_contain_text("它有多好")
         page.set_input_files("#try-picture", alone)
         expect(page.locator("#answer h3")).to_contain_text("disc")
         picture(page, "pictures-see")

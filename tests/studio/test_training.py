@@ -13,6 +13,7 @@ import zipfile
 from contextlib import closing
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -69,6 +70,16 @@ def test_the_result_is_in_words_and_its_errors_are_rows(trained) -> None:
     )
     labels = {"truth": result["labels"][truth], "predicted": result["labels"][predicted]}
     assert {error["prediction"] for error in desk.get("/errors", params=labels)["errors"]} == {labels["predicted"]}
+
+
+def test_the_learning_curve_is_drawn_with_its_band(trained) -> None:
+    desk, _ = trained
+    figure = desk.get("/curve")["figure"]
+    drawn = ElementTree.fromstring(f"<svg>{figure['drawing']['content']}</svg>")
+    assert [some.get("class") for some in drawn.iter("polygon")] == ["band"]
+    assert {some.get("class") for some in drawn.iter("polyline")} == {"measured", "foreseen"}
+    assert len(figure["columns"]) == len(figure["rows"][0])
+    assert {row[1]["zh"] for row in figure["rows"]} == {"实测", "预测"}
 
 
 @needs_encoder

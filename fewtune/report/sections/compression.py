@@ -18,13 +18,14 @@ def compression(report: Report) -> Section | None:
     found = report.facts.get("compression")
     if not found:
         return None
-    blocks: list[Block] = [Paragraph(_introduction(found)), _table(found)]
+    blocks: list[Block] = [Paragraph(compression_in_words(found)), _table(found)]
     if all(trade["score"] is not None for trade in found["trades"]):
         blocks.append(_figure(found))
     return Section("compression", say("What being smaller costs", "变小的代价"), blocks)
 
 
-def _introduction(found: Mapping[str, Any]) -> Phrase:
+def compression_in_words(found: Mapping[str, Any]) -> Phrase:
+    """What was made smaller, or why it was not, and what is known of the drop."""
     if not found["name"]:
         return say(
             "A smaller model was tried and not taken. {words}",
@@ -148,7 +149,7 @@ def _figure(found: Mapping[str, Any]) -> Figure:
     metric = metric_of(found["metric"])
     models = [
         TradeOff(
-            _title(trade),
+            model_title(trade),
             trade["footprint"]["size_mb"],
             trade["footprint"]["p50_ms"],
             trade["score"],
@@ -174,7 +175,8 @@ def _taken(found: Mapping[str, Any]) -> str:
     return found["name"] or found["trades"][0]["name"]
 
 
-def _title(trade: Mapping[str, Any]) -> Phrase:
+def model_title(trade: Mapping[str, Any]) -> Phrase:
+    """What a model is called beside others."""
     return say("original", "原模型") if trade["name"] == "original" else say("{name}", "{name}", name=trade["name"])
 
 

@@ -1,6 +1,6 @@
 // What was taken for what. A wrong cell shows its examples.
 import { get, query } from "./api.js";
-import { button, make } from "./dom.js";
+import { button, make, scroll } from "./dom.js";
 import { mistakes } from "./mistakes.js";
 import { trying } from "./notice.js";
 import { here } from "./project.js";
@@ -13,7 +13,7 @@ export function confusion({ labels, scores }) {
   const head = make("tr", {}, make("td", {}, say().truthBelow), labels.map((label) => make("th", { scope: "col" }, label)));
   const rows = counts.map((row, i) => make("tr", {}, make("th", { scope: "row" }, labels[i]),
     row.map((value, j) => cell(value, i === j, Math.ceil((3 * value) / most), () => show(shown, labels[i], labels[j]), labels[i], labels[j]))));
-  return make("div", {}, make("div", { className: "scroll" }, make("table", { className: "confusion" }, make("thead", {}, head), make("tbody", {}, rows))), shown);
+  return make("div", {}, scroll(say().confusion, make("table", { className: "confusion" }, make("thead", {}, head), make("tbody", {}, rows))), shown);
 }
 
 function cell(value, isRight, shade, onclick, truth, predicted) {

@@ -19,7 +19,8 @@ export async function dataView(host) {
   await Promise.all([rows.load(), findings.load()]);
   let revision = project().revision;
   return {
-    refresh(state) {
+    refresh(state, isMore) {
+      if (!isMore) return;
       labels.show();
       typed?.showLabels();
       if (state.revision === revision) return;

@@ -26,6 +26,9 @@ export const section = (title, ...children) => {
   return make("section", { "aria-labelledby": id }, make("h2", { id }, title), ...children);
 };
 
+/** What may be wider than the window: it is moved by keyboard, too. */
+export const scroll = (label, ...children) => make("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": label }, ...children);
+
 /** A text that somebody wrote, in whatever direction it runs. */
 export const written = (text, className = "text") => make("div", { className, dir: "auto" }, text);
 

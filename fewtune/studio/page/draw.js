@@ -2,6 +2,7 @@
 import { get, post } from "./api.js";
 import { boxEditor } from "./boxes.js";
 import { canUndo, change, lastChanged, undo } from "./changes.js";
+import { whatNext } from "./curve.js";
 import { button, field, make, section } from "./dom.js";
 import { count } from "./format.js";
 import { maskEditor } from "./masks.js";
@@ -31,6 +32,8 @@ export async function drawView(host) {
   const back = button(words.undo, takeBack);
   const again = button(words.unskip, async () => { if (await trying(() => post(here("/unskip")))) { await refresh(); load(); } });
   const name = make("input", { id: "label-name", maxLength: 100, required: true, dir: "auto" });
+  const next = whatNext();
+  const listed = section(editor.title, editor.list);
   const form = make("form", { onsubmit: (event) => { event.preventDefault(); addLabel(); } },
     make("p", { className: "line" }, field(words.newLabel, name), make("button", {}, words.add)));
 
@@ -94,7 +97,7 @@ export async function drawView(host) {
 
   function show() {
     const { labels, counts } = project();
-    for (const part of [editor.canvas, editor.list]) part.hidden = !row;
+    for (const part of [editor.canvas, listed]) part.hidden = !row;
     empty.hidden = Boolean(row);
     empty.textContent = counts.all ? words.allDone : words.nothingToLabel;
     choices.replaceChildren(...labels.map(({ name: label }, place) => button(
@@ -107,6 +110,7 @@ export async function drawView(host) {
     for (const tool of editor.tools) tool.disabled = !row || !labels.length;
     back.disabled = !isChanged && !canUndo();
     again.hidden = !counts.skipped;
+    next.show();
   }
 
   function onKey(event) {
@@ -127,11 +131,14 @@ export async function drawView(host) {
   document.addEventListener("keydown", onKey);
   host.replaceChildren(make("div", { className: "sides" },
     make("div", {}, make("div", { className: "card drawing" }, empty, editor.canvas), guess, choices, make("p", { className: "line" }, save, skip, back, again), make("p", { className: "line" }, editor.tools), left),
-    make("div", {}, section(words.labels, form), section(editor.title, editor.list),
-      section(words.keys, make("ul", { className: "plain", id: "draw-keys" }, editor.keys.map(([key, does]) => make("li", {}, make("kbd", {}, key), does)))))));
+    make("div", {}, section(words.labels, form), listed,
+      section(words.keys, make("ul", { className: "plain", id: "draw-keys" }, editor.keys.map(([key, does]) => make("li", {}, make("kbd", {}, key), does)))),
+      next.element)));
   await load();
   return {
-    refresh() {
+    refresh(_, isMore) {
+      // A button that has the focus keeps it while a training goes on.
+      if (!isMore) return;
       if (row) show();
       else load();
     },

@@ -7,7 +7,7 @@ import { here, refresh } from "./project.js";
 import { inBoth, say } from "./words.js";
 
 export function findingsSection(changed) {
-  const list = make("div", { id: "findings" });
+  const list = make("div", { id: "findings" }, make("p", { className: "faint" }, say().moment));
   const element = section(say().findings, list);
   let asked = 0;
 

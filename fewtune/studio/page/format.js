@@ -11,9 +11,9 @@ export function percent(share) {
 }
 
 /** A share as it was measured. */
-export const share = (value) =>
+export const share = (value, digits = 0) =>
   value === null || value === undefined ? "–" :
-    new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: 0 }).format(value);
+    new Intl.NumberFormat(language(), { style: "percent", maximumFractionDigits: digits }).format(value);
 
 export const count = (value) => new Intl.NumberFormat(language()).format(value);
 
@@ -22,3 +22,9 @@ export function seconds(value) {
   if (value < 60) return `${value < 10 ? value.toFixed(1) : Math.round(value)} s`;
   return `${Math.floor(value / 60)} min ${Math.round(value % 60)} s`;
 }
+
+const measured = (value) => new Intl.NumberFormat(language(), { maximumFractionDigits: value < 10 ? 1 : 0 }).format(value);
+
+export const mb = (value) => `${measured(value)} MB`;
+
+export const milliseconds = (value) => `${measured(value)} ms`;

@@ -1,13 +1,14 @@
 // Labelling, by keyboard or by pointer: one example at a time, the most useful first.
 import { get, post } from "./api.js";
 import { canUndo, change, undo } from "./changes.js";
+import { whatNext } from "./curve.js";
 import { button, field, make, section } from "./dom.js";
 import { shown } from "./example.js";
 import { count, percent } from "./format.js";
 import { loading, tell, trying } from "./notice.js";
 import { here, project, refresh } from "./project.js";
 import { session } from "./session.js";
-import { inBoth, say } from "./words.js";
+import { say } from "./words.js";
 
 const AHEAD = 10;
 const BIG_PX = 640;
@@ -20,8 +21,7 @@ export async function labelView(host) {
   const guess = make("p", { className: "faint", id: "guess" });
   const choices = make("div", { className: "choices", id: "choices", role: "group", "aria-label": words.labels });
   const left = make("p", { id: "left" });
-  const forecast = make("p", { className: "faint" });
-  const next = section(words.whatNext, forecast);
+  const next = whatNext();
   const keysOn = make("input", { type: "checkbox", checked: session.get("keys") !== "off", onchange: () => session.set("keys", keysOn.checked ? "on" : "off") });
   const skip = button(words.skipRow, () => act({ skipped: true }, words.skipped));
   const back = button(words.undo, takeBack);
@@ -92,8 +92,7 @@ export async function labelView(host) {
     skip.disabled = !row;
     back.disabled = !canUndo();
     again.hidden = !counts.skipped;
-    next.hidden = !project().forecast;
-    forecast.textContent = project().forecast ? inBoth(project().forecast) : "";
+    next.show();
   }
 
   function onKey(event) {
@@ -114,10 +113,12 @@ export async function labelView(host) {
   host.replaceChildren(make("div", { className: "sides" },
     make("div", {}, card, guess, choices, make("p", { className: "line" }, skip, back, again), left),
     make("div", {}, section(words.labels, form), section(words.keys, keyList(), make("label", { className: "check" }, keysOn, " ", words.keysOn)),
-      next)));
+      next.element)));
   await load();
   return {
-    refresh() {
+    refresh(_, isMore) {
+      // A button that has the focus keeps it while a training goes on.
+      if (!isMore) return;
       if (queue.length === 0) load();
       else show();
     },

@@ -1,5 +1,5 @@
 // The candidates that were tried, each with its score and interval.
-import { make } from "./dom.js";
+import { make, scroll } from "./dom.js";
 import { seconds, share } from "./format.js";
 import { say } from "./words.js";
 
@@ -7,8 +7,8 @@ const SVG = "http://www.w3.org/2000/svg";
 
 export function ladder(rungs) {
   const words = say();
-  const head = make("tr", {}, [words.candidate, rungs.some(({ scores }) => scores.accuracy) ? words.accuracy : words.score, "", words.took].map((text) => make("th", { scope: "col" }, text)));
-  return make("div", { className: "scroll" }, make("table", { className: "wide ladder" }, make("thead", {}, head), make("tbody", {}, rungs.map(rungRow))));
+  const head = make("tr", {}, [words.candidate, rungs.some(({ scores }) => scores.accuracy) ? words.accuracy : words.score, words.range, words.took].map((text) => make("th", { scope: "col" }, text)));
+  return scroll(words.ladder, make("table", { className: "wide ladder" }, make("thead", {}, head), make("tbody", {}, rungs.map(rungRow))));
 }
 
 function rungRow(rung) {

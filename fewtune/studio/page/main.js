@@ -37,7 +37,7 @@ async function show() {
     }
     const wanted = decodeURIComponent(name);
     const shown = tab in VIEWS ? tab : "data";
-    if (project()?.name !== wanted) await openProject(wanted, (state) => view.refresh?.(state));
+    if (project()?.name !== wanted) await openProject(wanted, (state, isMore) => view.refresh?.(state, isMore));
     showHead(shown);
     view = (await VIEWS[shown](at("view"))) ?? {};
   });

@@ -10,7 +10,7 @@ let timer = 0;
 /** The state as it was last heard. */
 export const project = () => opened;
 
-/** Open a project; the listener is told of every change. */
+/** Open a project; the listener is told of every change, and whether more changed than how far work is. */
 export async function openProject(name, onChange) {
   closeProject();
   opened = await get(inProject(name));
@@ -31,10 +31,12 @@ export async function refresh() {
   const name = opened.name;
   const state = await get(inProject(name));
   if (!opened || opened.name !== name) return;
-  const isSame = JSON.stringify(state) === JSON.stringify(opened);
+  const before = opened;
   opened = state;
-  if (!isSame) listener(state);
+  if (JSON.stringify(state) !== JSON.stringify(before)) listener(state, withoutWork(state) !== withoutWork(before));
 }
+
+const withoutWork = (state) => JSON.stringify({ ...state, training: null, smaller: null });
 
 function look() {
   if (document.hidden) return;

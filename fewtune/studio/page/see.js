@@ -2,6 +2,7 @@
 import { get } from "./api.js";
 import { make, section } from "./dom.js";
 import { count } from "./format.js";
+import { learningCurve } from "./curve.js";
 import { confusion } from "./confusion.js";
 import { ladder } from "./ladder.js";
 import { drawnMistakes, mistakes, suspects } from "./mistakes.js";
@@ -19,7 +20,7 @@ export async function seeView(host) {
   const first = result.sentences.map((sentence, place) => make("p", { className: place ? "" : "sentence" }, inBoth(sentence)));
   const behind = project().counts.labelled - result.examples;
   host.replaceChildren(
-    section(words.howGood, ...first, result.forecast ? make("p", {}, inBoth(result.forecast)) : null,
+    section(words.howGood, ...first, result.forecast ? make("p", {}, inBoth(result.forecast)) : null, learningCurve(),
       behind > 0 ? make("p", {}, words.behind(count(behind))) : null),
     trySection(),
     isDrawn() ? section(words.drawnMistakes, make("p", { className: "faint" }, drawnAs() === "masks" ? words.paintedMistakesHint : words.drawnMistakesHint), drawnMistakes(result.drawn_errors))

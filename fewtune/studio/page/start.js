@@ -9,8 +9,10 @@ export async function startView(host) {
   const { projects } = await get("/api/projects");
   const title = make("input", { id: "new-title", maxLength: 100, required: true });
   const task = choices(make("select", { id: "new-task" }), Object.entries(say().tasks), "text-classification");
+  const kind = field(say().projectKind, task);
+  kind.className = "wide";
   const form = make("form", { onsubmit: (event) => { event.preventDefault(); create(title.value, task.value); } },
-    make("p", { className: "line" }, field(say().projectName, title), field(say().projectKind, task),
+    make("p", { className: "line" }, field(say().projectName, title), kind,
       make("button", { className: "main" }, say().create)));
   const list = make("ul", { className: "plain" }, projects.map((some) => make("li", { className: "card" },
     make("a", { href: `#/p/${encodeURIComponent(some.name)}/data` }, some.title), " ",

@@ -1,8 +1,10 @@
 // What can be taken away: the model, the data, and the commands that do the same without this page.
-import { blob, get } from "./api.js";
+import { get } from "./api.js";
 import { button, make, section } from "./dom.js";
-import { tell, trying } from "./notice.js";
+import { download } from "./download.js";
+import { tell } from "./notice.js";
 import { drawnAs, here, isDrawn, isPictures, project } from "./project.js";
+import { smallerSection } from "./smaller.js";
 import { say } from "./words.js";
 
 export async function takeView(host) {
@@ -19,31 +21,19 @@ export async function takeView(host) {
     drawnAs() === "masks" ? null : download("Label Studio JSON", () => "/label-studio.json", `${stem}.json`, { id: "label-studio" }),
     isPictures() ? download(words.picturesZip, () => "/data.zip", `${stem}.zip`, { id: "data-zip" }) : null,
   ];
+  const smaller = project().model ? await smallerSection(() => isPrivate.checked) : null;
   host.replaceChildren(
-    section(words.theModel, ...model),
+    section(words.theModel, ...model), smaller?.element ?? "",
     section(words.theData, make("p", {}, words.takeData), make("p", { className: "line" }, data)),
     section(words.theSame, make("p", {}, words.takeCommands(isPictures() ? `${stem}.zip` : `${stem}.csv`)),
       make("h3", {}, words.terminal), code(commands.shell), make("h3", {}, "Python"), code(commands.python)));
-  const had = Boolean(project().model);
-  return { refresh(state) { if (Boolean(state.model) !== had) takeView(host); } };
-}
-
-function download(text, path, name, properties = {}) {
-  const press = button(text, async () => {
-    press.disabled = true;
-    tell(say().moment);
-    const content = await trying(() => blob(here(path())));
-    press.disabled = false;
-    tell("");
-    if (content) save(content, name);
-  }, properties);
-  return press;
-}
-
-function save(content, name) {
-  const link = make("a", { href: URL.createObjectURL(content), download: name });
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
+  const had = project().model?.number;
+  return {
+    refresh(state) {
+      if (state.model?.number === had) smaller?.refresh(state);
+      else takeView(host);
+    },
+  };
 }
 
 function code(text) {

@@ -49,7 +49,7 @@ export const en = {
   allDone: "Everything is labelled or skipped.", nothingToLabel: "There is nothing to label yet. Bring or type examples under Data.",
   guess: (label, share) => `The model says: ${label} (${share}). Enter accepts it.`,
   left: (labelled, left, skipped) => `${labelled} labelled, ${left} left, ${skipped} skipped`,
-  keys: "Keys", keysOn: "Use these keys", whatNext: "What more labels bring",
+  keys: "Keys", keysOn: "Use these keys", whatNext: "What more labels bring", numbers: "In numbers",
   keyList: [["1 … 9, 0", "the label of that number"], ["Enter", "what the model says"], ["S", "skip"], ["U", "undo"]],
 
   ready: (labelled, labels) => `${labelled} labelled examples of ${labels} labels.`,
@@ -66,7 +66,7 @@ export const en = {
   },
   timeSpent: (spent, all) => `${spent} of at most about ${all}`, step: (name) => name,
   ladder: "Candidates", ladderHint: "Each is scored on examples that it has not seen; the line is where the truth is likely to be.",
-  candidate: "Candidate", accuracy: "Right", score: "Score", took: "Time", taken: "← taken", interval: (value, low, high) => `${value} (${low} to ${high})`,
+  range: "Likely", candidate: "Candidate", accuracy: "Right", score: "Score", took: "Time", taken: "← taken", interval: (value, low, high) => `${value} (${low} to ${high})`,
   lookAtIt: "See how good it is →",
 
   noModel: "There is no model yet. Train one first.", howGood: "How good it is", behind: (some) => `You have labelled ${some} more since: train again to use them.`,
@@ -85,6 +85,16 @@ export const en = {
 
   theModel: "The model", takeModel: "A folder in a zip. It runs without this page, without a network and without PyTorch.",
   withPrivate: "With my examples in it (the report and the answers to them)", downloadModel: "Download the model",
+  smaller: "A smaller model", smallerHint: "The same model in fewer bytes, measured beside the one above. It is kept only if it answers no worse than you allow, and is not slower here.",
+  makeSmaller: "Make it smaller", way: "How", mayLose: "Its score may drop by", points: (value) => `${value} of 100`,
+  ways: {
+    auto: "Find what suits it", vocabulary: "Only the words of my languages", structure: "Half of its neurons, tuned again", layers: "A student of three layers", static: "A student without layers", tfidf: "A student that counts words",
+    int8: "8-bit integers", float16: "16-bit weights",
+  },
+  smallerStatuses: { running: "The model is being made smaller …", stopped: "Stopped. The model is as it was.", interrupted: "Interrupted. The model is as it was.", failed: "It did not work." },
+  size: "Size", oneAnswer: "One answer", answersASecond: "Answers a second", downloadSmaller: "Download the smaller model", notTaken: "The last attempt",
+  smallerAlready: "The model above was made smaller while it was trained; this is what that cost.",
+  nothingFurther: "There is nothing further that makes it smaller: what each step may lose would add up.", nothingSmaller: "It is as small as it can be made here.",
   theData: "The data", takeData: "All examples with their labels.", picturesZip: "Pictures with labels (zip)",
   theSame: "The same without this page", takeCommands: (name) => `With the data downloaded as ${name}:`, terminal: "In a terminal", copy: "Copy", copied: "Copied.",
   // The server's own sentences are English already.

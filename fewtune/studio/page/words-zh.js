@@ -2,9 +2,12 @@
 
 const STEPS = [
   [/^Folds of (.+)$/, (name) => `${name}：交叉验证`], [/^Tune (.+) on everything$/, (name) => `用全部数据微调 ${name}`],
+  [/^Answer as the original does$/, () => "用原模型回答"], [/^Answer by (.+)$/, (name) => `用 ${name} 回答`], [/^Measure (.+) beside the original$/, (name) => `对比测量 ${name} 与原模型`],
+  [/^Find what the answers depend on$/, () => "查找回答依赖的部分"], [/^Tune what is left to answer as the original does$/, () => "微调剩余部分，使其回答与原模型一致"],
+  [/^Read pictures to calibrate on$/, () => "读取用于校准的图片"], [/^Calibrate$/, () => "校准"], [/^Ask the original$/, () => "询问原模型"], [/^Encode the pieces of the tokenizer$/, () => "编码分词器的词元"], [/^Find the layers that integers hurt$/, () => "查找不宜用整数的层"],
   [/^Learning curve$/, () => "学习曲线"], [/^Predict$/, () => "预测"], [/^Look at the pool$/, () => "查看未标注的样例"], [/^Look at what is labelled$/, () => "查看已标注的样例"],
   [/^Encode texts with (.+)$/, (name) => `用 ${name} 编码文本`], [/^Encode pictures.*$/, () => "编码图片"],
-  [/^Make views$/, () => "生成增强样本"],
+  [/^Make views$/, () => "生成增强样本"], [/^Tune (.+)$/, (name) => `微调 ${name}`],
 ];
 
 export const zh = {
@@ -56,7 +59,7 @@ export const zh = {
   allDone: "全部样例都已标注或跳过。", nothingToLabel: "还没有可标注的样例。请先在“数据”页导入或输入。",
   guess: (label, share) => `模型认为：${label}（${share}）。按 Enter 采纳。`,
   left: (labelled, left, skipped) => `已标注 ${labelled} 个，剩余 ${left} 个，跳过 ${skipped} 个`,
-  keys: "按键", keysOn: "启用这些按键", whatNext: "再多标一些会怎样",
+  keys: "按键", keysOn: "启用这些按键", whatNext: "再多标一些会怎样", numbers: "数据",
   keyList: [["1 … 9, 0", "对应编号的标签"], ["Enter", "采纳模型的答案"], ["S", "跳过"], ["U", "撤销"]],
 
   ready: (labelled, labels) => `已有 ${labels} 个标签、${labelled} 个已标注的样例。`,
@@ -79,7 +82,7 @@ export const zh = {
     return name;
   },
   ladder: "候选", ladderHint: "每个候选都在没有见过的样例上评分；横线表示真实值可能所在的范围。",
-  candidate: "候选", accuracy: "正确率", score: "得分", took: "用时", taken: "← 选用", interval: (value, low, high) => `${value}（${low} 至 ${high}）`,
+  range: "可能的范围", candidate: "候选", accuracy: "正确率", score: "得分", took: "用时", taken: "← 选用", interval: (value, low, high) => `${value}（${low} 至 ${high}）`,
   lookAtIt: "看看它有多好 →",
 
   noModel: "还没有模型，请先训练。", howGood: "它有多好", behind: (some) => `此后您又标注了 ${some} 个：重新训练即可用上。`,
@@ -98,6 +101,16 @@ export const zh = {
 
   theModel: "模型", takeModel: "一个 zip，里面是模型文件夹。运行它不需要本页面、网络或 PyTorch。",
   withPrivate: "包含我的样例（报告以及对各样例的答案）", downloadModel: "下载模型",
+  smaller: "更小的模型", smallerHint: "同一个模型，占用更少的字节，并与上面的模型对比测量。只有在回答不比您允许的更差、在本机上也不更慢时才保留。",
+  makeSmaller: "把它变小", way: "方法", mayLose: "得分最多下降", points: (value) => `${value}（满分 100）`,
+  ways: {
+    auto: "自动寻找合适的方法", vocabulary: "只保留所用语言的词", structure: "只留一半神经元，再微调", layers: "三层的学生模型", static: "没有层的学生模型", tfidf: "只数词的学生模型",
+    int8: "8 位整数", float16: "16 位权重",
+  },
+  smallerStatuses: { running: "正在把模型变小……", stopped: "已停止，模型保持原样。", interrupted: "已中断，模型保持原样。", failed: "没有成功。" },
+  size: "大小", oneAnswer: "单次回答", answersASecond: "每秒回答", downloadSmaller: "下载更小的模型", notTaken: "最近一次尝试",
+  smallerAlready: "上面的模型在训练时已经变小；代价如下。",
+  nothingFurther: "没有办法再进一步变小：每一步的损失会累加。", nothingSmaller: "在这里它已经不能再小。",
   theData: "数据", takeData: "全部样例及其标签。", picturesZip: "图片及标签（zip）",
   theSame: "不用本页面也能做", takeCommands: (name) => `把数据下载为 ${name} 之后：`, terminal: "在终端中", copy: "复制", copied: "已复制。",
 
@@ -105,7 +118,7 @@ export const zh = {
     unreachable: "无法连接到工作室。它还在运行吗？", "too-large": "文件超过 400 MB。请拆分，或把图片存小一些。",
     "no-project": "没有这个项目。请回到项目列表。", "no-example": "没有这个样例。请刷新页面。",
     "changed-elsewhere": "这个样例刚在另一个窗口里被改过。请看看现在的内容，如仍有错再改。",
-    "no-model": "还没有模型，请先训练。", "disk-full": "磁盘已满，没有保存。请腾出空间后再试。",
+    "no-model": "还没有模型，请先训练。", "no-way": "这个模型不能这样变小。请刷新页面。", "no-smaller": "还没有更小的模型。请刷新页面。", "disk-full": "磁盘已满，没有保存。请腾出空间后再试。",
     "no-label": "没有这个标签。请先添加。", "label-length": "标签的长度应为 1 到 100 个字符。",
     "too-many-labels": "不同的标签超过 1000 个。请检查标签列是否选对。", "label-in-use": "还有样例使用这个标签。请先改掉它们的标签，或给标签改名。",
     "title-length": "项目名称的长度应为 1 到 100 个字符。", "no-task": "没有这种项目。", "name-taken": "同名项目太多，请换一个名称。",
@@ -114,8 +127,8 @@ export const zh = {
     "zip-bomb": "这个文件解压后会异常膨胀，不像表格或图片。请单独保存表格，或只打包图片。", "too-slow": "文件没有传完，请重新发送。",
     "too-few": "要训练，至少需要两个标签，每个标签至少两个样例。每个五个是好的开始，二十个更好。",
     "too-few-drawn": "要训练，请至少在四张图片上画好。二十张是好的开始。",
-    "training-runs": "正在训练。请等待，或先停止它；同一时间只能有一个训练。",
-    "training-elsewhere": "另一个工作室（或刚结束的那个）正在训练此项目。请稍后再试。",
+    "training-runs": "正在训练，或正在把模型变小。请等待，或先停止；同一时间只能做一件。",
+    "training-elsewhere": "另一个工作室（或刚结束的那个）正在处理此项目。请稍后再试。",
     "nothing-to-resume": "没有可以继续的训练。", "bad-mask": "掩膜与图片不符。请刷新页面。", "no-form": "掩膜不能导出为 Label Studio 格式，请用 COCO JSON。",
     "bad-picture": "这张图片无法读取。请换一张 JPEG 或 PNG。", "other-input": "此项目处理的是另一类输入。",
   },
