@@ -56,6 +56,7 @@ _METHODS = {
     "prompt": say("a language model that is asked which label fits", "询问语言模型哪个标签合适"),
     "partial": say("tuned top layers of an encoder", "编码器顶部几层的微调"),
     "lora": say("low-rank adapters (LoRA) in an encoder", "编码器中的低秩适配器（LoRA）"),
+    "biases": say("tuned biases alone", "只微调偏置"),
     "contrastive": say("contrastive tuning of an encoder", "编码器的对比学习微调"),
     "full": say("tuning of the whole encoder", "整个编码器的微调"),
     "blend": say("a blend of two candidates", "两个候选模型的混合"),
@@ -268,6 +269,9 @@ _REASONS = {
     r"(--set batch_size=\d+) would fit": (
         "微调 {} 百万个权重、每步 {} 条文本约需 {} MB，而空闲的只有 {} MB；用 {} 就放得下"
     ),
+    r"of a model of less than (\d+) million parameters all of them are tuned in the same time": (
+        "参数不到 {} 百万的模型，同样的时间里可以全部微调"
+    ),
     r"no pair is short enough to learn from": "没有短到可供学习的句对",
     r"all examples have more than (\d+) tokens; raise (--set max_tokens)": "所有样例都超过 {} 个词元；请调大 {}",
     r"the loss became (\S+) in step (\d+)(: try a lower --set learning_rate)?": "第 {1} 步时损失变成了 {0}",
@@ -342,6 +346,7 @@ _NOTES = {
     r"left out (\d+) rows of which a side is empty \((.+)\)": "略去 {} 行一侧为空的数据（{}）",
     r"(.+): left out (\d+) fuzzy entries": "{}：略去 {} 条标为 fuzzy 的条目",
     r"(.+): left out (\d+) entries without a translation": "{}：略去 {} 条没有译文的条目",
+    r"(.+): (\d+) texts that wait for a translation": "{}：{} 条等待翻译的文本",
     r"a glossary of (\d+) terms": "一个有 {} 条术语的术语表",
     r"chats from column (.+): each reply of the assistant is an example": "对话取自列 {}：助手的每个回复是一个样例",
     r"chats from column (.+)": "对话取自列 {}",
