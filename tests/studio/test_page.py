@@ -189,7 +189,7 @@ def test_the_model_is_made_smaller_beside_the_one_that_was_trained(browser: Any,
         expect(page.locator("#rows > li")).to_have_count(len(rows))
         train(page, "head")
         tab(page, 5)
-        page.locator("summary", has_text="更多选项").click()
+        page.locator("section", has=page.locator("#make-smaller")).locator("summary").click()
         page.select_option("#max-drop", "0.05")
         page.focus("#make-smaller")
         page.keyboard.press("Enter")
