@@ -304,7 +304,7 @@ class DetectionCandidate(StructuredCandidate):
         """All the steps that were asked for; those that the clock leaves, where the time given decided."""
         first = round(plan.frozen * plan.steps) % plan.steps
         deadline = None if "steps" in self._settings else Deadline(run, unit, first)
-        return Course(plan.steps, turns_of(plan.pace), deadline)
+        return Course(plan.steps, turns_of(plan.pace, plan.steps), deadline)
 
     def _objective(
         self,

@@ -391,7 +391,7 @@ class LoraReplies(AsItIs):
         batches = OfLikeLength(lengths, plan.batch_size, lambda epoch: run.generator(unit, "epoch", epoch))
         steps = batches.steps(plan.epochs)
         # Epochs that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
-        course = Course(steps, turns_of(plan.pace), None if "epochs" in self._settings else Deadline(run, unit))
+        course = Course(steps, turns_of(plan.pace, steps), None if "epochs" in self._settings else Deadline(run, unit))
         model = self._torch_model
         torch.manual_seed(run.seed_of(unit, "start"))
         with adapted(model, plan.rank, self.model) as tuned:

@@ -17,9 +17,12 @@ from fewtune.interfaces import RunContext
 # A step, and how many there are from then on.
 Turn = tuple[int, int]
 
-PACE_HELP = "step:steps, where the clock changed on the way how many steps there are; written down, not chosen"
+PACE_HELP = (
+    "planned/step:steps, where the clock changed on the way how many of the planned steps are taken; written down, not "
+    "chosen; nothing where another number is planned"
+)
 
-_TURNS = re.compile(r"\d+:\d+(,\d+:\d+)*")
+_TURNS = re.compile(r"\d+/\d+:\d+(,\d+:\d+)*")
 # The clock is looked at so often in a training, but not after fewer steps than tell how long one takes.
 _LOOKS = 20
 _FEWEST_STEPS = 5
@@ -123,24 +126,26 @@ class Course:
                 self.turns.append((done, steps))
 
     def __str__(self) -> str:
-        """The turns as a setting keeps them."""
-        return ",".join(f"{at}:{steps}" for at, steps in self.turns)
+        """The turns as a setting keeps them, after what was planned; nothing where all went as planned."""
+        turns = ",".join(f"{at}:{steps}" for at, steps in self.turns)
+        return f"{self.planned}/{turns}" if turns else ""
 
 
-def turns_of(setting: str) -> list[Turn]:
-    """The turns that a setting names.
+def turns_of(setting: str, planned: int | None = None) -> list[Turn]:
+    """The turns that a setting names; none where it is of a training with another number of planned steps than this.
 
     Raises:
-        RecipeError: it names none.
+        RecipeError: it is no such setting.
     """
-    pairs = [part.split(":") for part in setting.split(",")] if _TURNS.fullmatch(setting) else []
+    total, _, parts = setting.partition("/")
+    pairs = [part.split(":") for part in parts.split(",")] if _TURNS.fullmatch(setting) else []
     turns = [(int(at), int(steps)) for at, steps in pairs]
     rising = all(one < other for one, other in pairwise([0, *(at for at, _ in turns)]))
-    if setting and not (turns and rising and all(at < steps for at, steps in turns)):
+    if setting and not (turns and rising and all(at < steps <= int(total) for at, steps in turns)):
         raise RecipeError(
-            f"pace cannot be {setting!r}: it is {PACE_HELP}.", where="--set pace", how="For example 300:420"
+            f"pace cannot be {setting!r}: it is {PACE_HELP}.", where="--set pace", how="For example 600/300:420"
         )
-    return turns
+    return turns if turns and planned in (None, int(total)) else []
 
 
 def with_part(run: RunContext, unit: str, waiting: int) -> RunContext:

@@ -357,7 +357,7 @@ class SegmentationCandidate(StructuredCandidate):
         objective = self._objective(plan, segmenter, pictures, chosen, _Filled(batches, plan.batch_size))
         # Steps that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
         deadline = None if "steps" in self._settings else Deadline(run, unit, plan.decoder_steps % plan.steps)
-        course = Course(plan.steps, turns_of(plan.pace), deadline)
+        course = Course(plan.steps, turns_of(plan.pace, plan.steps), deadline)
         train(
             objective,
             Schedule(plan.steps, plan.learning_rate, plan.warmup, plan.weight_decay),

@@ -299,7 +299,7 @@ class FullCandidate(TranslationCandidate):
         )
         # Epochs that were asked for are all taken; of those that the time given decided, the clock may leave fewer.
         deadline = None if "epochs" in self._settings else Deadline(run, unit)
-        course = Course(schedule.steps, turns_of(str(settings.get("pace", ""))), deadline)
+        course = Course(schedule.steps, turns_of(str(settings.get("pace", "")), schedule.steps), deadline)
         try:
             train(
                 objective,

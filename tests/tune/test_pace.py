@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from fewtune.errors import RecipeError
 from fewtune.interfaces import RunContext
 from fewtune.journal import Journal
+from fewtune.recipe import Recipe
 from fewtune.tune.pace import Course, Deadline, turns_of, with_part
 
 torch = pytest.importorskip("torch")
@@ -106,20 +107,53 @@ def test_places_rise_from_the_first_to_the_last(planned: int, draws: list[tuple[
         at += ahead
         if at >= steps:
             break
-        steps = at + rest
+        steps = min(at + rest, planned)
         turns.append((at, steps))
     course = Course(planned, turns)
     places = [course.place(step) for step in range(course.steps + 1)]
     assert places[0] == 0
     assert places[-1] == pytest.approx(planned)
     assert all(one < other for one, other in pairwise(places))
-    assert turns_of(str(course)) == turns
+    assert turns_of(str(course), planned) == turns
 
 
-@pytest.mark.parametrize("setting", ["x", "10", "10:10", "20:30,10:15", "0:5", "10:20,", "10:20;30:40"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "x",
+        "10",
+        "10:20",
+        "/10:20",
+        "90/",
+        "90/10:10",
+        "90/20:30,10:15",
+        "90/0:5",
+        "90/10:20,",
+        "90/10:20;30:40",
+        "9/5:10",
+    ],
+)
 def test_what_is_no_pace_is_refused(setting: str) -> None:
     with pytest.raises(RecipeError, match="pace"):
-        turns_of(setting)
+        turns_of(setting, 90)
+
+
+def test_the_pace_of_another_number_of_steps_is_none() -> None:
+    assert turns_of("400/100:150", 400) == [(100, 150)]
+    for planned in (120, 399, 1000):
+        assert turns_of("400/100:150", planned) == []
+    assert turns_of("", 120) == []
+    assert turns_of("400/100:150") == [(100, 150)]
+
+
+def test_a_recipe_with_a_pace_is_checked() -> None:
+    from fewtune import catalog
+
+    task = catalog.tasks()["translation"]
+    recipe = Recipe(task="translation", method="full", settings={"pace": "400/100:150"})
+    assert catalog.find_methods(recipe, task)
+    with pytest.raises(RecipeError, match="pace"):
+        catalog.find_methods(recipe.model_copy(update={"settings": {"pace": "100:150"}}), task)
 
 
 def test_parts_of_the_time_are_equal_and_decided_once() -> None:
@@ -170,7 +204,7 @@ def test_the_loop_ends_in_time_and_what_is_written_down_gives_the_same() -> None
     assert len(slow.taken) == course.steps == 125
     assert np.allclose(weights, [1.0, -2.0, 0.5], atol=0.15)
     again = Slow(Clock(), 0.0)
-    assert np.array_equal(tuned(again, Course(200, turns_of(str(course)))), weights)
+    assert np.array_equal(tuned(again, Course(200, turns_of(str(course), 200))), weights)
     assert again.taken == slow.taken
 
 
@@ -187,7 +221,7 @@ def test_a_resumed_training_keeps_what_the_clock_decided(tmp_path: Path, monkeyp
     weights = tuned(rest, course, checkpoint)
     assert rest.taken[0] == 70
     assert course.turns[0][0] < 70 < course.turns[-1][0]
-    again = tuned(Slow(Clock(), 0.0), Course(200, turns_of(str(course))))
+    again = tuned(Slow(Clock(), 0.0), Course(200, turns_of(str(course), 200)))
     assert np.array_equal(again, weights)
 
 
