@@ -328,6 +328,19 @@ def test_the_words_of_both_languages_have_the_same_names() -> None:
     assert names["en"] == names["zh"]
 
 
+def test_every_step_has_chinese_words() -> None:
+    import re
+    from importlib.resources import files
+
+    root = Path(str(files("fewtune")))
+    words = (root / "studio" / "page" / "words-zh.js").read_text(encoding="utf-8").split("export const")[0]
+    patterns = re.findall(r"\[/(.+?)/, ", words)
+    sources = "".join(path.read_text(encoding="utf-8") for path in sorted(root.rglob("*.py")))
+    steps = {re.sub(r"{.*?}", "X", name) for name in re.findall(r"\.step\(\s*f?\"(.+?)\"", sources)}
+    assert {"Folds of X", "Answer as the original does", "Predict"} <= steps
+    assert {step for step in steps if not any(re.search(pattern, step) for pattern in patterns)} == set()
+
+
 @pytest.mark.parametrize(("locale", "scheme", "width"), [("en-US", "light", 1200), ("zh-CN", "dark", 360)])
 def test_boxes_are_drawn_by_pointer_and_by_keyboard(
     browser: Any, url: str, tmp_path: Path, locale: str, scheme: str, width: int
@@ -380,6 +393,71 @@ def test_boxes_are_drawn_by_pointer_and_by_keyboard(
         tab(page, 1)
         expect(page.locator("#rows canvas")).to_have_count(3)
         picture(page, f"{look}-data")
+
+
+def test_what_is_not_saved_is_not_lost(browser: Any, url: str, tmp_path: Path) -> None:
+    def fail(route: Any) -> None:
+        if route.request.method == "PATCH":
+            route.abort()
+        else:
+            route.continue_()
+
+    for number in range(2):
+        scene(number, 96, 64)[0].save(tmp_path / f"{number}.png")
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(url)
+    new_project(page, "Fragile", "object-detection", ("disc",))
+    page.set_input_files("#file", sorted(tmp_path.glob("*.png")))
+    expect(page.locator("#rows > li")).to_have_count(2)
+    tab(page, 2)
+    canvas, drawn = page.locator("#draw"), page.locator("#boxes li")
+    expect(canvas).to_have_attribute("aria-label", "0.png")
+    drag(page, (0.1, 0.1), (0.5, 0.5))
+    page.route("**/examples/*", fail)
+    page.keyboard.press("Enter")
+    expect(page.locator("#error")).to_contain_text("cannot be reached")
+    expect(drawn).to_have_count(1)
+    page.unroute("**/examples/*")
+    at = f"{url}/api/projects/{page.url.split('/p/')[1].split('/')[0]}"
+    assert context.request.patch(f"{at}/examples/1", data={"version": 1, "shapes": []}).ok  # another window
+    page.keyboard.press("Enter")
+    expect(page.locator("#error")).to_contain_text("in another window")
+    expect(drawn).to_have_count(1)
+    page.keyboard.press("Enter")
+    expect(canvas).to_have_attribute("aria-label", "1.png")
+    assert len(context.request.get(f"{at}/examples/1").json()["shapes"]) == 1
+    page.route("**/examples/*", fail)
+    page.keyboard.press("u")
+    expect(page.locator("#error")).to_contain_text("cannot be reached")
+    page.unroute("**/examples/*")
+    page.keyboard.press("u")
+    expect(canvas).to_have_attribute("aria-label", "0.png")
+    expect(drawn).to_have_count(1)
+    context.close()
+
+
+def test_a_view_that_is_late_is_not_shown(browser: Any, url: str) -> None:
+    context = browser.new_context(locale="en-US")
+    page = context.new_page()
+    page.goto(url)
+    new_project(page, "Late", "text-classification", ("a",))
+    page.fill("#new-text", "one")
+    page.press("#new-text", "Control+Enter")
+    expect(page.locator("#rows > li")).to_have_count(1)
+    late: list[Any] = []
+    page.route("**/waiting*", lambda route: late.append(route))
+    with page.expect_request("**/waiting*"):
+        tab(page, 2)
+    tab(page, 1)
+    expect(page.locator("#rows > li")).to_have_count(1)
+    with page.expect_response("**/waiting*"):
+        late[0].continue_()
+    page.keyboard.press("1")
+    page.select_option("#show", "labelled")
+    expect(page.locator("#rows > li")).to_have_count(0)
+    expect(page.locator("#card")).to_have_count(0)
+    context.close()
 
 
 @pytest.mark.parametrize(("locale", "scheme", "width"), [("en-US", "dark", 1200), ("zh-CN", "light", 360)])

@@ -4,7 +4,7 @@ import { button, field, make, section } from "./dom.js";
 import { count } from "./format.js";
 import { tell, tellError, clearError, trying } from "./notice.js";
 import { drawnAs, here, isDrawn, isPictures, refresh } from "./project.js";
-import { language, say } from "./words.js";
+import { inBoth, say } from "./words.js";
 
 const MOST_BYTES = 400_000_000;
 
@@ -61,7 +61,7 @@ function entry(name, brought, changed) {
     await refresh();
     changed();
   }, { className: "small" });
-  const notes = brought.notes.map((note) => make("li", { lang: language() === "en" ? undefined : "en" }, note));
+  const notes = brought.notes.map((note) => make("li", { lang: inBoth(note) === note.en ? "en" : undefined }, inBoth(note)));
   const made = make("li", {}, say().brought(name, count(brought.added), count(brought.labelled)), " ", undo,
     notes.length ? make("ul", { className: "faint" }, notes) : null);
   return made;

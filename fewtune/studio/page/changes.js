@@ -4,6 +4,8 @@ import { here, project, refresh } from "./project.js";
 import { session } from "./session.js";
 
 const MOST = 500;
+// There is no such example or label any more, or somebody else has changed it.
+const NEVER = [404, 409, 422];
 
 const key = () => `undo ${project().name}`;
 const done = () => JSON.parse(session.get(key()) || "[]");
@@ -35,8 +37,11 @@ export async function undo() {
   const list = done();
   const last = list.pop();
   if (!last) return null;
-  keep(list);
-  const row = await patch(here(`/examples/${last.id}`), { version: last.version, ...last.before });
+  const row = await patch(here(`/examples/${last.id}`), { version: last.version, ...last.before }).catch((error) => {
+    // What will never be taken back stands in the way of what was done before; all else can be tried again.
+    if (NEVER.includes(error.status)) keep(list);
+    throw error;
+  });
   // Earlier changes of the same row were seen at earlier versions; they are taken back from this one.
   keep(list.map((some) => (some.id === row.id ? { ...some, version: row.version } : some)));
   refresh();

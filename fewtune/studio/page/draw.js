@@ -70,14 +70,27 @@ export async function drawView(host) {
   async function act(wanted, told) {
     if (!row || isBusy) return;
     isBusy = true;
-    const now = await trying(() => change(row, wanted));
+    let isElsewhere = false;
+    const now = await trying(() => change(row, wanted).catch((error) => { isElsewhere = error.status === 409; throw error; }));
     isBusy = false;
-    if (now) tell(told);
-    await load();
+    if (now) {
+      tell(told);
+      await load();
+    } else if (isElsewhere) {
+      await reopen();
+    }
+  }
+
+  /** The picture as it is now, under what is drawn here: nothing of that is lost because another window was quicker. */
+  async function reopen() {
+    const drawn = editor.isOpen() ? editor.content() : undefined;
+    const now = await loading(() => get(here(`/examples/${row.id}`)));
+    if (now?.deleted) await load();
+    else if (now) await open(now, drawn);
   }
 
   async function takeBack() {
-    if (isBusy || editor.undo()) return;
+    if (isBusy || (row && editor.undo())) return;
     isBusy = true;
     // What was drawn is not lost with its being saved: it is there to be mended.
     const drawn = canUndo() ? await loading(async () => ({ content: await editor.saved(await get(here(`/examples/${lastChanged()}`))) })) : null;
@@ -119,7 +132,7 @@ export async function drawView(host) {
     if (event.ctrlKey || event.metaKey) return undefined;
     const label = /^\d$/.test(event.key) ? project().labels[(Number(event.key) + 9) % 10] : null;
     if (label) return used(event, () => choose(label.name));
-    const does = editor.key(event);
+    const does = row && editor.key(event);
     // An arrow that is held down goes on.
     if (does) { event.preventDefault(); return does(); }
     if (event.key === "s") return used(event, () => act({ skipped: true }, words.skipped));

@@ -79,15 +79,18 @@ export async function labelView(host) {
 
   const choose = (label) => act({ label }, words.savedAs(label));
 
+  /** What the model says of the example, as long as there is such a label. */
+  const proposed = () => project().labels.find(({ name: label }) => label === queue[0]?.prediction)?.name;
+
   function show() {
     const [row] = queue;
     const { labels, counts } = project();
     card.replaceChildren(row ? shown(row, BIG_PX) : make("p", {}, counts.all ? words.allDone : words.nothingToLabel));
-    guess.textContent = row?.prediction ? words.guess(row.prediction, percent(row.confidence)) : "";
+    guess.textContent = proposed() ? words.guess(proposed(), percent(row.confidence)) : "";
     choices.replaceChildren(...labels.map(({ name: label }, place) => button(
       [place < 10 ? make("kbd", { "aria-hidden": "true" }, String((place + 1) % 10)) : null, make("bdi", {}, label)],
       () => choose(label),
-      { disabled: !row, className: row?.prediction === label ? "guess" : "" })));
+      { disabled: !row, className: proposed() === label ? "guess" : "" })));
     left.textContent = words.left(count(counts.labelled), count(counts.unlabelled), count(counts.skipped));
     skip.disabled = !row;
     back.disabled = !canUndo();
@@ -105,7 +108,7 @@ export async function labelView(host) {
     if (event.key === "s" || event.key === "ArrowRight") return used(event, () => act({ skipped: true }, words.skipped));
     if (event.key === "u" || event.key === "Backspace") return used(event, takeBack);
     const isOnControl = event.target.matches("button, a, summary");
-    if (event.key === "Enter" && !isOnControl && queue[0]?.prediction) return used(event, () => choose(queue[0].prediction));
+    if (event.key === "Enter" && !isOnControl && proposed()) return used(event, () => choose(proposed()));
     return undefined;
   }
 

@@ -17,8 +17,11 @@ const VIEWS = { data: dataView, label: (host) => (isDrawn() ? drawView(host) : l
 
 // What is on the page: it may have `refresh`, told of changes from elsewhere, and `close`.
 let view = {};
+// How often something was to be shown: what arrives when something else is wanted already is not.
+let shows = 0;
 
 async function show() {
+  const nth = ++shows;
   view.close?.();
   view = {};
   clearError();
@@ -32,15 +35,25 @@ async function show() {
     if (!name) {
       closeProject();
       showHead(null);
-      view = (await startView(at("view"))) ?? {};
+      await fill(nth, startView);
       return;
     }
     const wanted = decodeURIComponent(name);
     const shown = tab in VIEWS ? tab : "data";
     if (project()?.name !== wanted) await openProject(wanted, (state, isMore) => view.refresh?.(state, isMore));
+    if (nth !== shows) return;
     showHead(shown);
-    view = (await VIEWS[shown](at("view"))) ?? {};
+    await fill(nth, VIEWS[shown]);
   });
+}
+
+/** Show a view in a place of its own: one that is late writes where nobody looks, and is closed. */
+async function fill(nth, open) {
+  const host = make("div");
+  at("view").replaceChildren(host);
+  const opened = (await open(host)) ?? {};
+  if (nth === shows) view = opened;
+  else opened.close?.();
 }
 
 function showHead(tab) {

@@ -6,6 +6,7 @@ const EVERY_MS = 1500;
 let opened = null;
 let listener = () => {};
 let timer = 0;
+let openings = 0;
 
 /** The state as it was last heard. */
 export const project = () => opened;
@@ -13,13 +14,17 @@ export const project = () => opened;
 /** Open a project; the listener is told of every change, and whether more changed than how far work is. */
 export async function openProject(name, onChange) {
   closeProject();
-  opened = await get(inProject(name));
+  const nth = ++openings;
+  const state = await get(inProject(name));
+  // Another one was opened meanwhile.
+  if (nth !== openings) return;
+  opened = state;
   listener = onChange;
   timer = setInterval(look, EVERY_MS);
-  return opened;
 }
 
 export function closeProject() {
+  openings++;
   clearInterval(timer);
   opened = null;
   listener = () => {};

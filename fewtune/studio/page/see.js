@@ -6,6 +6,7 @@ import { learningCurve } from "./curve.js";
 import { confusion } from "./confusion.js";
 import { ladder } from "./ladder.js";
 import { drawnMistakes, mistakes, suspects } from "./mistakes.js";
+import { loading } from "./notice.js";
 import { drawnAs, here, isDrawn, project } from "./project.js";
 import { trySection } from "./try.js";
 import { inBoth, say } from "./words.js";
@@ -14,7 +15,14 @@ export async function seeView(host) {
   const words = say();
   if (!project().model) {
     host.replaceChildren(section(words.howGood, make("p", {}, words.noModel)));
-    return { refresh(state) { if (state.model) seeView(host); } };
+    let isAsked = false;
+    return {
+      refresh(state) {
+        if (!state.model || isAsked) return;
+        isAsked = true;
+        loading(() => seeView(host));
+      },
+    };
   }
   const result = await get(here("/result"));
   const first = result.sentences.map((sentence, place) => make("p", { className: place ? "" : "sentence" }, inBoth(sentence)));

@@ -2,7 +2,7 @@
 import { get } from "./api.js";
 import { button, make, section } from "./dom.js";
 import { download } from "./download.js";
-import { tell } from "./notice.js";
+import { loading, tell } from "./notice.js";
 import { drawnAs, here, isDrawn, isPictures, project } from "./project.js";
 import { smallerSection } from "./smaller.js";
 import { say } from "./words.js";
@@ -28,18 +28,24 @@ export async function takeView(host) {
     section(words.theSame, make("p", {}, words.takeCommands(isPictures() ? `${stem}.zip` : `${stem}.csv`)),
       make("h3", {}, words.terminal), code(commands.shell), make("h3", {}, "Python"), code(commands.python)));
   const had = project().model?.number;
+  // What took this view's place when there was another model.
+  let after = null;
   return {
-    refresh(state) {
-      if (state.model?.number === had) smaller?.refresh(state);
-      else takeView(host);
+    async refresh(state) {
+      if (after) (await after)?.refresh(state);
+      else if (state.model?.number === had) smaller?.refresh(state);
+      else after = loading(() => takeView(host));
     },
   };
 }
 
 function code(text) {
+  const shown = make("pre", { tabIndex: 0 }, make("code", {}, text));
   const copy = button(say().copy, async () => {
-    await navigator.clipboard.writeText(text);
-    tell(say().copied);
+    // Over plain HTTP from another machine a page has no clipboard.
+    const isCopied = await navigator.clipboard?.writeText(text).then(() => true, () => false);
+    if (!isCopied) getSelection().selectAllChildren(shown);
+    tell(isCopied ? say().copied : say().selected);
   }, { className: "small" });
-  return make("div", {}, make("pre", { tabIndex: 0 }, make("code", {}, text)), copy);
+  return make("div", {}, shown, copy);
 }

@@ -96,7 +96,7 @@ export const en = {
   smallerAlready: "The model above was made smaller while it was trained; this is what that cost.",
   nothingFurther: "There is nothing further that makes it smaller: what each step may lose would add up.", nothingSmaller: "It is as small as it can be made here.",
   theData: "The data", takeData: "All examples with their labels.", picturesZip: "Pictures with labels (zip)",
-  theSame: "The same without this page", takeCommands: (name) => `With the data downloaded as ${name}:`, terminal: "In a terminal", copy: "Copy", copied: "Copied.",
+  theSame: "The same without this page", takeCommands: (name) => `With the data downloaded as ${name}:`, terminal: "In a terminal", copy: "Copy", copied: "Copied.", selected: "Selected. Ctrl + C copies it, on a Mac ⌘ C.",
   // The server's own sentences are English already.
   errors: { unreachable: "The studio cannot be reached. Is it still running?", "too-large": "The file is larger than 400 MB. Split it, or save the pictures smaller." },
 };

@@ -7,7 +7,7 @@ const STEPS = [
   [/^Read pictures to calibrate on$/, () => "读取用于校准的图片"], [/^Calibrate$/, () => "校准"], [/^Ask the original$/, () => "询问原模型"], [/^Encode the pieces of the tokenizer$/, () => "编码分词器的词元"], [/^Find the layers that integers hurt$/, () => "查找不宜用整数的层"],
   [/^Learning curve$/, () => "学习曲线"], [/^Predict$/, () => "预测"], [/^Look at the pool$/, () => "查看未标注的样例"], [/^Look at what is labelled$/, () => "查看已标注的样例"],
   [/^Encode texts with (.+)$/, (name) => `用 ${name} 编码文本`], [/^Encode pictures.*$/, () => "编码图片"],
-  [/^Make views$/, () => "生成增强样本"], [/^Tune (.+)$/, (name) => `微调 ${name}`],
+  [/^Replies of (.+)$/, (name) => `${name} 的回复`], [/^Search for (.+)$/, (name) => `为 ${name} 搜索设置`], [/^Teach the student$/, () => "训练学生模型"], [/^Start TextAttack$/, () => "启动 TextAttack"], [/^Attack by (.+)$/, (name) => `用 ${name} 攻击`], [/^Learn to be rounded$/, () => "学习适应取整"], [/^Make views$/, () => "生成增强样本"], [/^Tune (.+)$/, (name) => `微调 ${name}`],
 ];
 
 export const zh = {
@@ -112,13 +112,13 @@ export const zh = {
   smallerAlready: "上面的模型在训练时已经变小；代价如下。",
   nothingFurther: "没有办法再进一步变小：每一步的损失会累加。", nothingSmaller: "在这里它已经不能再小。",
   theData: "数据", takeData: "全部样例及其标签。", picturesZip: "图片及标签（zip）",
-  theSame: "不用本页面也能做", takeCommands: (name) => `把数据下载为 ${name} 之后：`, terminal: "在终端中", copy: "复制", copied: "已复制。",
+  theSame: "不用本页面也能做", takeCommands: (name) => `把数据下载为 ${name} 之后：`, terminal: "在终端中", copy: "复制", copied: "已复制。", selected: "已选中。请按 Ctrl + C 复制，Mac 上按 ⌘ C。",
 
   errors: {
     unreachable: "无法连接到工作室。它还在运行吗？", "too-large": "文件超过 400 MB。请拆分，或把图片存小一些。",
     "no-project": "没有这个项目。请回到项目列表。", "no-example": "没有这个样例。请刷新页面。",
     "changed-elsewhere": "这个样例刚在另一个窗口里被改过。请看看现在的内容，如仍有错再改。",
-    "no-model": "还没有模型，请先训练。", "no-way": "这个模型不能这样变小。请刷新页面。", "no-smaller": "还没有更小的模型。请刷新页面。", "disk-full": "磁盘已满，没有保存。请腾出空间后再试。",
+    "no-model": "还没有模型，请先训练。", "no-way": "这个模型不能这样变小。请刷新页面。", "no-smaller": "还没有更小的模型。请刷新页面。", damaged: "这个项目的文件已损坏。请用项目文件夹的备份替换它。", "disk-full": "磁盘已满，没有保存。请腾出空间后再试。",
     "no-label": "没有这个标签。请先添加。", "label-length": "标签的长度应为 1 到 100 个字符。",
     "too-many-labels": "不同的标签超过 1000 个。请检查标签列是否选对。", "label-in-use": "还有样例使用这个标签。请先改掉它们的标签，或给标签改名。",
     "title-length": "项目名称的长度应为 1 到 100 个字符。", "no-task": "没有这种项目。", "name-taken": "同名项目太多，请换一个名称。",
@@ -130,6 +130,6 @@ export const zh = {
     "training-runs": "正在训练，或正在把模型变小。请等待，或先停止；同一时间只能做一件。",
     "training-elsewhere": "另一个工作室（或刚结束的那个）正在处理此项目。请稍后再试。",
     "nothing-to-resume": "没有可以继续的训练。", "bad-mask": "掩膜与图片不符。请刷新页面。", "no-form": "掩膜不能导出为 Label Studio 格式，请用 COCO JSON。",
-    "bad-picture": "这张图片无法读取。请换一张 JPEG 或 PNG。", "other-input": "此项目处理的是另一类输入。",
+    "bad-picture": "这张图片无法读取。请换一张 JPEG 或 PNG。", "other-input": "此项目的模型读取的是另一类输入。",
   },
 };
