@@ -28,6 +28,7 @@ OnChange = Callable[[str, FewtuneError | None], None]
 
 _NEED_NO_TOKEN = {"/health", "/ready", "/openapi.json"}
 _WHAT_THERE_IS = "GET /openapi.json tells what there is; /docs shows it."
+_WHAT_IS_EXPECTED = '/docs shows what is expected, for example {"inputs": ["a text"]}.'
 
 
 def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lambda name, error: None) -> ASGIApp:
@@ -75,7 +76,7 @@ def make_app(shelf: Shelf, settings: ServeSettings, *, on_change: OnChange = lam
     )
     pages = page_files()
     reads_pictures = any(kind.reads_pictures for kind in shelf.kinds)
-    add_error_handlers(app, _WHAT_THERE_IS)
+    add_error_handlers(app, _WHAT_THERE_IS, _WHAT_IS_EXPECTED)
     _add_pages(app, pages)
     _add_state(app, batcher, metrics)
     _add_models(app, shelf, batcher, settings.cors)

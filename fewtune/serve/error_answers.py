@@ -9,12 +9,13 @@ from starlette.exceptions import HTTPException
 from fewtune.serve.refusals import Refusal
 
 
-def add_error_handlers(app: FastAPI, what_there_is: str) -> None:
+def add_error_handlers(app: FastAPI, what_there_is: str, what_is_expected: str) -> None:
     """Answer every error as `{"error": {"what", "where", "how"}}`.
 
     Args:
         app: the application.
         what_there_is: how somebody who asked for what is not there finds what is.
+        what_is_expected: how somebody who sent what does not fit finds what does.
     """
 
     @app.exception_handler(Refusal)
@@ -23,7 +24,7 @@ def add_error_handlers(app: FastAPI, what_there_is: str) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def does_not_fit(request: Request, error: RequestValidationError) -> Response:
-        return answer(_misfit(error))
+        return answer(_misfit(error, what_is_expected))
 
     @app.exception_handler(HTTPException)
     async def not_there(request: Request, error: HTTPException) -> Response:
@@ -40,11 +41,11 @@ def answer(refusal: Refusal) -> Response:
     return Response(refusal.body(), refusal.status, refusal.headers, media_type="application/json")
 
 
-def _misfit(error: RequestValidationError) -> Refusal:
+def _misfit(error: RequestValidationError, what_is_expected: str) -> Refusal:
     """The first thing that does not fit; of what was sent nothing is repeated."""
     first = error.errors()[0]
     if first["type"] == "json_invalid":
-        return Refusal(400, "The body is not JSON.", where="body", how='For example: {"inputs": ["a text"]}')
+        return Refusal(400, "The body is not JSON.", where="body", how=what_is_expected)
     _, *steps = first["loc"]
     where = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).lstrip(".")
-    return Refusal(422, f"{first['msg']}.", where=where[:200] or "body", how="/docs shows what is expected.")
+    return Refusal(422, f"{first['msg']}.", where=where[:200] or "body", how=what_is_expected)

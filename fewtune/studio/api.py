@@ -41,7 +41,7 @@ def make_app(workspace: Workspace, settings: ServeSettings) -> ASGIApp:
         redoc_url=None,
         openapi_url=None,
     )
-    add_error_handlers(app, "Go back to the start page.")
+    add_error_handlers(app, "Go back to the start page.", "Reload the page, and try again.")
     _add_more_error_handlers(app)
     for router in (
         routes.project_routes(workspace, trainings, shrinkings),

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from fewtune.studio.refusals import disk_full
+from fewtune.studio.refusals import damaged, disk_full
 
 # The rank of what was not suggested: behind everything that was.
 LAST_RANK = 1_000_000_000
@@ -49,22 +49,33 @@ class Database:
     """One connection that the threads of this process take in turn."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file, or make it."""
+        """Open the file, or make it.
+
+        Raises:
+            StudioRefusal: 507 where the disk is full, 500 where the file is damaged.
+        """
         self._lock = threading.RLock()
         self._connection = sqlite3.connect(
             path, timeout=_PATIENCE_SECONDS, isolation_level=None, check_same_thread=False
         )
         self._connection.row_factory = sqlite3.Row
-        with _disk_errors():
-            self._connection.execute("PRAGMA journal_mode = WAL")
-            self._connection.execute("PRAGMA synchronous = FULL")
-            self._connection.execute("PRAGMA foreign_keys = ON")
-            self._connection.executescript(_SCHEMA)
-            # Projects from before anything was drawn.
-            columns = {row["name"] for row in self._connection.execute("PRAGMA table_info (examples)")}
-            for name, of in (("shapes", "TEXT"), ("mask", "BLOB")):
-                if name not in columns:
-                    self._connection.execute(f"ALTER TABLE examples ADD COLUMN {name} {of}")
+        try:
+            with _disk_errors():
+                self._set_up()
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _set_up(self) -> None:
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        self._connection.execute("PRAGMA foreign_keys = ON")
+        self._connection.executescript(_SCHEMA)
+        # Projects from before anything was drawn.
+        columns = {row["name"] for row in self._connection.execute("PRAGMA table_info (examples)")}
+        for name, of in (("shapes", "TEXT"), ("mask", "BLOB")):
+            if name not in columns:
+                self._connection.execute(f"ALTER TABLE examples ADD COLUMN {name} {of}")
 
     def close(self) -> None:
         """Close the file."""
@@ -114,7 +125,11 @@ class Database:
 def _disk_errors() -> Iterator[None]:
     try:
         yield
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC):
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+        if code in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE, sqlite3.SQLITE_IOERR_FSYNC):
             raise disk_full() from None
+        # The lowest byte says what it is, the others which of its kind (https://www.sqlite.org/rescode.html).
+        if code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise damaged() from None
         raise

@@ -71,8 +71,14 @@ def label_counts(database: Database) -> list[dict[str, Any]]:
     return [{"name": row["name"], "count": row["count"] + shapes.get(row["name"], 0)} for row in rows]
 
 
-def rename_label(database: Database, name: str, new: str) -> int:
+def rename_label(database: Database, name: str, new: str, *, is_drawn: bool) -> int:
     """Call a label something else everywhere; where there is one of that name already the two become one.
+
+    Args:
+        database: of the project.
+        name: of the label.
+        new: its name from now on.
+        is_drawn: whether shapes have labels, and predictions are shapes, which stay: the page passes over them.
 
     Returns:
         How many examples had it.
@@ -90,6 +96,8 @@ def rename_label(database: Database, name: str, new: str) -> int:
         add_label(connection, new)
         connection.execute("UPDATE examples SET label = ?, version = version + 1 WHERE label = ?", (new, name))
         _rename_shapes(connection, name, new)
+        if not is_drawn:
+            connection.execute("UPDATE examples SET prediction = ? WHERE prediction = ?", (new, name))
         connection.execute("DELETE FROM labels WHERE name = ?", (name,))
         if is_new:
             connection.execute("UPDATE labels SET place = ? WHERE name = ?", (place, new))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import threading
+import uuid
+from contextlib import closing
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,7 +18,7 @@ from fewtune.studio.database import Database
 from fewtune.studio.examples import clean
 from fewtune.studio.kinds import KINDS
 from fewtune.studio.kinds.kind import Kind
-from fewtune.studio.refusals import StudioRefusal, no_project
+from fewtune.studio.refusals import StudioRefusal, damaged, no_project
 
 _FILE = "project.db"
 _LONGEST_FOLDER = 40
@@ -26,10 +29,16 @@ class Project:
     """One project, opened."""
 
     def __init__(self, folder: Path) -> None:
-        """Open the project in a folder."""
+        """Open the project in a folder. Raises a refusal where its file is damaged, or does not say what it is of."""
         self.folder = folder
         self.name = folder.name
         self.database = Database(folder / _FILE)
+        try:
+            if self.database.fact("task") not in KINDS:
+                raise damaged()
+        except BaseException:
+            self.database.close()
+            raise
 
     @cached_property
     def kind(self) -> Kind:
@@ -59,7 +68,9 @@ class Workspace:
             self.uploads = folder / ".uploads"
             self.uploads.mkdir(exist_ok=True)
             for left in self.uploads.iterdir():
-                if left.is_file():
+                if left.is_dir():
+                    shutil.rmtree(left, ignore_errors=True)
+                else:
                     left.unlink(missing_ok=True)
         self.folder = folder
         self._opened: dict[str, Project] = {}
@@ -98,25 +109,29 @@ class Workspace:
             )
         if task not in KINDS:
             raise StudioRefusal(422, "no-task", "There is no such kind of project.", where="task")
-        folder = self._new_folder(title)
-        database = Database(folder / _FILE)
+        # Whole before it has its name: whatever happens here leaves no project that cannot be opened.
+        made = self.uploads / uuid.uuid4().hex
+        made.mkdir()
         try:
-            facts: dict[str, Any] = {"title": title, "task": task, "revision": 0}
-            with database.writing() as connection:
+            with closing(Database(made / _FILE)) as database, database.writing() as connection:
+                facts: dict[str, Any] = {"title": title, "task": task, "revision": 0}
                 connection.executemany("INSERT INTO facts VALUES (?, ?)", facts.items())
+            return self.find(self._named(made, title).name)
         finally:
-            database.close()
-        return self.find(folder.name)
+            shutil.rmtree(made, ignore_errors=True)
 
-    def _new_folder(self, title: str) -> Path:
-        """A folder of a name that every file system takes."""
+    def _named(self, made: Path, title: str) -> Path:
+        """Give a folder a name that every file system takes; where it is then."""
         # The first letter keeps the names that mean devices on Windows, such as "con", from being one.
         name = "p-" + (re.sub(r"[^\w-]+", "-", title)[:_LONGEST_FOLDER].strip("-_").lower() or "project")
         for number in range(1, _MOST_OF_A_NAME):
             folder = self.folder / (name if number == 1 else f"{name}-{number}")
-            try:
-                folder.mkdir()
-            except FileExistsError:
+            if folder.exists():
                 continue
-            return folder
+            try:
+                return made.rename(folder)
+            except OSError:
+                if not folder.exists():
+                    raise
+                # Another studio was quicker.
         raise StudioRefusal(409, "name-taken", "There are too many projects of this name.", how="Give another name.")

@@ -51,6 +51,13 @@ def disk_full() -> StudioRefusal:
     return StudioRefusal(507, "disk-full", "The disk is full: this was not saved.", how="Make room, and try again.")
 
 
+def damaged() -> StudioRefusal:
+    """A project's file is no longer one."""
+    return StudioRefusal(
+        500, "damaged", "This project's file is damaged.", how="Put a copy of the project's folder in its place."
+    )
+
+
 def too_large(limit_bytes: int) -> StudioRefusal:
     """A file beyond the limit."""
     return StudioRefusal(

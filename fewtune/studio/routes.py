@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from anyio import to_thread
 from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as PathParameter
 from fastapi.responses import FileResponse, StreamingResponse
 from starlette.background import BackgroundTask
 
@@ -18,6 +19,7 @@ from fewtune.studio import examples, findings, labels, limits, masks, results, s
 from fewtune.studio.examples import NewExample
 from fewtune.studio.findings import Checker
 from fewtune.studio.intake import received
+from fewtune.studio.plain import in_both
 from fewtune.studio.projects import Project, Workspace
 from fewtune.studio.refusals import StudioRefusal, no_model
 from fewtune.studio.runs import Run, trained
@@ -32,6 +34,8 @@ from fewtune.studio.workers import Workers
 _LABELLED_BY = {"": "label", "boxes": "shapes", "masks": "mask"}
 _JSON = [Depends(only_json)]
 _FileName = Annotated[str, Query(min_length=1, max_length=300)]
+# As far as a page's JavaScript counts exactly; SQLite counts further.
+_Number = Annotated[int, PathParameter(ge=0, le=2**53)]
 _Column = Annotated[str, Query(max_length=200)]
 
 
@@ -41,8 +45,12 @@ def project_routes(workspace: Workspace, trainings: Trainings, shrinkings: Shrin
 
     @router.get("")
     def projects() -> Any:
-        """Every project in a line."""
-        return {"projects": [_line(workspace.find(name)) for name in workspace.names()]}
+        """Every project in a line, but for those that are damaged."""
+        lines = []
+        for name in workspace.names():
+            with suppress(StudioRefusal):
+                lines.append(_line(workspace.find(name)))
+        return {"projects": lines}
 
     @router.post("", dependencies=_JSON)
     def create(body: schemas.NewProject) -> Any:
@@ -88,7 +96,8 @@ def label_routes(workspace: Workspace) -> APIRouter:
     def rename(name: str, body: schemas.Renaming) -> Any:
         """Another name, or two labels that become one."""
         project = workspace.find(name)
-        changed = labels.rename_label(project.database, body.name, examples.clean(body.new).strip())
+        new, is_drawn = examples.clean(body.new).strip(), bool(project.kind.draws)
+        changed = labels.rename_label(project.database, body.name, new, is_drawn=is_drawn)
         return {"changed": changed, "labels": labels.label_counts(project.database)}
 
     @router.post("/delete", dependencies=_JSON)
@@ -135,12 +144,12 @@ def example_routes(workspace: Workspace) -> APIRouter:
         return examples.example(database, number)
 
     @router.get("/examples/{number}")
-    def one(name: str, number: int) -> Any:
+    def one(name: str, number: _Number) -> Any:
         """One of them, whole."""
         return examples.example(workspace.find(name).database, number)
 
     @router.patch("/examples/{number}", dependencies=_JSON)
-    def change(name: str, number: int, body: schemas.Change) -> Any:
+    def change(name: str, number: _Number, body: schemas.Change) -> Any:
         """The example as it is now, on the disk."""
         wanted = body.model_dump(include=body.model_fields_set - {"version"})
         project = workspace.find(name)
@@ -154,7 +163,7 @@ def example_routes(workspace: Workspace) -> APIRouter:
         return {"changed": examples.unskip(workspace.find(name).database)}
 
     @router.get("/pictures/{number}")
-    def picture(name: str, number: int, px: Annotated[int, Query(ge=32, le=1024)] = 160) -> Response:
+    def picture(name: str, number: _Number, px: Annotated[int, Query(ge=32, le=1024)] = 160) -> Response:
         """A picture, made small, in a form that is certain to be a picture."""
         project = workspace.find(name)
         row = examples.example(project.database, number)
@@ -163,7 +172,7 @@ def example_routes(workspace: Workspace) -> APIRouter:
         return Response(thumbnail(path, px), media_type="image/jpeg", headers={"x-picture-size": f"{width}x{height}"})
 
     @router.get("/masks/{number}")
-    def mask(name: str, number: int, px: Annotated[int, Query(ge=32, le=limits.MASK_PX)] = 160) -> Any:
+    def mask(name: str, number: _Number, px: Annotated[int, Query(ge=32, le=limits.MASK_PX)] = 160) -> Any:
         """What is painted on a picture."""
         project = workspace.find(name)
         row = examples.example(project.database, number)
@@ -185,7 +194,7 @@ def import_routes(workspace: Workspace) -> APIRouter:
             return await to_thread.run_sync(_bring, project, path, file, {"text": text, "label": label})
 
     @router.post("/{batch}/undo", dependencies=_JSON)
-    def undo(name: str, batch: int) -> Any:
+    def undo(name: str, batch: _Number) -> Any:
         """What came with one file is taken back."""
         return {"changed": examples.remove_batch(workspace.find(name).database, batch)}
 
@@ -194,10 +203,14 @@ def import_routes(workspace: Workspace) -> APIRouter:
 
 def _bring(project: Project, path: Path, file: str, options: dict[str, str]) -> dict[str, Any]:
     read = project.kind.read(path, examples.clean(file), project.folder, options)
-    batch = examples.next_batch(project.database)
-    added = examples.add_examples(project.database, read.examples, batch)
+    try:
+        batch = examples.next_batch(project.database)
+        added = examples.add_examples(project.database, read.examples, batch)
+    except BaseException:
+        project.kind.forget(project.folder, read.examples)
+        raise
     given = sum(some.label is not None or some.shapes is not None for some in read.examples)
-    return {"batch": batch, "added": len(added), "labelled": given, "notes": read.notes}
+    return {"batch": batch, "added": len(added), "labelled": given, "notes": [in_both(note) for note in read.notes]}
 
 
 def finding_routes(workspace: Workspace) -> APIRouter:

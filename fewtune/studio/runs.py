@@ -19,7 +19,7 @@ import shutil
 import sqlite3
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +32,7 @@ from fewtune.studio.database import Row
 from fewtune.studio.kinds.kind import Kind
 
 _RUNS = "runs"
+WISH = "wish.json"
 _IMAGE = re.compile(r": image (\d+) |^images/(\d+)\.")
 
 
@@ -63,7 +64,7 @@ class Job(ABC):
     @cached_property
     def wish(self) -> dict[str, Any]:
         """What was asked for."""
-        return json.loads((self.folder / "wish.json").read_text(encoding="utf-8"))
+        return json.loads((self.folder / WISH).read_text(encoding="utf-8"))
 
     @property
     def has_bundle(self) -> bool:
@@ -138,9 +139,26 @@ def runs_of(project: Path) -> list[Run]:
 
 
 def numbered(folder: Path) -> list[Path]:
-    """The folders in a folder whose names are numbers, the highest first."""
+    """The folders in a folder whose names are numbers, the highest first, without those that are no whole ones."""
     found = [entry for entry in folder.iterdir() if entry.name.isdigit()] if folder.is_dir() else []
+    found = [entry for entry in found if (entry / WISH).is_file()]
     return sorted(found, key=lambda entry: -int(entry.name))
+
+
+def begun(folder: Path, write: Callable[[Path], None]) -> Path:
+    """A folder of the next number with what `write` puts there: whole before it has its number, or not there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    number = 1 + max((int(entry.name) for entry in folder.iterdir() if entry.name.isdigit()), default=0)
+    made = folder / f"{number}.new"
+    # A process that was killed may have left it.
+    shutil.rmtree(made, ignore_errors=True)
+    made.mkdir()
+    try:
+        write(made)
+        return made.rename(folder / str(number))
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
 
 
 def trained(project: Path) -> Run | None:
@@ -151,12 +169,13 @@ def trained(project: Path) -> Run | None:
 def begin(project: Path, kind: Kind, rows: list[Row], labels: Sequence[str], wish: dict[str, Any]) -> Run:
     """Write down what is to be trained; unfinished trainings from before are given up."""
     before = runs_of(project)
-    run = Run(project / _RUNS / str(before[0].number + 1 if before else 1))
-    run.folder.mkdir(parents=True)
-    place = run.folder / project.name.removeprefix("p-")
-    kind.write_data(project, place, [dict(row) for row in rows], labels)
-    settings = {**wish, "task": kind.task, "text": "" if kind.column == "path" else "text", "label": "label"}
-    write_atomically(run.folder / "wish.json", json.dumps(settings, ensure_ascii=False).encode())
+
+    def write(made: Path) -> None:
+        kind.write_data(project, made / project.name.removeprefix("p-"), [dict(row) for row in rows], labels)
+        settings = {**wish, "task": kind.task, "text": "" if kind.column == "path" else "text", "label": "label"}
+        write_atomically(made / WISH, json.dumps(settings, ensure_ascii=False).encode())
+
+    run = Run(begun(project / _RUNS, write))
     for old in before:
         if not old.has_bundle:
             old.delete()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fewtune.studio import limits
 
@@ -30,6 +30,13 @@ class NewText(Body):
 
     text: Text
     label: Label | None = None
+
+    @field_validator("text")
+    @classmethod
+    def _says_something(cls, text: str) -> str:
+        if not text.strip():
+            raise ValueError("the text is empty")
+        return text
 
 
 class Shape(Body):
@@ -77,6 +84,12 @@ class Change(Body):
     mask: Painted | None = None
     skipped: bool = False
     deleted: bool = False
+
+    @model_validator(mode="after")
+    def _changes_something(self) -> Self:
+        if self.model_fields_set <= {"version"}:
+            raise ValueError("nothing is to be changed")
+        return self
 
 
 class NewLabel(Body):

@@ -22,7 +22,7 @@ from fewtune.interfaces import Compressor
 from fewtune.studio.database import Database
 from fewtune.studio.examples import unlabelled
 from fewtune.studio.kinds import KINDS
-from fewtune.studio.runs import Job, Run, numbered
+from fewtune.studio.runs import WISH, Job, Run, begun, numbered
 
 _SMALLER = "smaller"
 # Of what is not labelled, at most: it takes seconds, and proves a drop of one point.
@@ -94,12 +94,9 @@ def begin_shrinking(run: Run, way: Compressor | None, max_drop: float) -> Shrink
         way: how; None: whatever suits it.
         max_drop: the share of the metric that may be lost.
     """
-    before = shrinkings_of(run)
-    shrinking = Shrinking(run.folder / _SMALLER / str(before[0].number + 1 if before else 1))
-    shrinking.folder.mkdir(parents=True)
     wish = {"max_drop": max_drop, **({way.option: way.name} if way else {})}
-    write_atomically(shrinking.folder / "wish.json", json.dumps(wish).encode())
-    return shrinking
+    content = json.dumps(wish).encode()
+    return Shrinking(begun(run.folder / _SMALLER, lambda made: write_atomically(made / WISH, content)))
 
 
 def material_of(run: Run) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import shlex
 import uuid
 import zipfile
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,26 @@ def zip_bundle(bundle: Path, folder: Path, *, with_private: bool) -> Path:
         private = (f"{PRIVATE}/{name}" for name in manifest.private_files)
         names += [name for name in private if (bundle / name).is_file()]
     path = folder / f"{uuid.uuid4().hex}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with _whole(path), zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
         for name in names:
             archive.write(bundle / name, f"{bundle.name}/{name}")
     return path
 
 
+@contextmanager
+def _whole(path: Path) -> Iterator[None]:
+    """A file that goes where the block that writes it fails."""
+    try:
+        yield
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
 def zip_pictures(project: Project, folder: Path) -> Path:
     """The pictures with a listing of paths and labels, as `fewtune fit` reads it."""
     path = folder / f"{uuid.uuid4().hex}.zip"
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
+    with _whole(path), zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         if project.kind.draws == "boxes":
             archive.writestr(ANNOTATIONS, coco_json(project))
         elif project.kind.draws == "masks":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import io
 import json
 import sqlite3
@@ -12,7 +13,8 @@ import pytest
 
 pytest.importorskip("fastapi")
 
-from tests.studio.conftest import FILE, Client, Desk, project_of, studio
+from fewtune.studio.examples import Suggested, keep_suggestions
+from tests.studio.conftest import FILE, TEXTS, Client, Desk, project_of, studio
 
 HOSTILE = "<script>alert(1)</script> \0 ../../etc/passwd"
 KNOWN = "<script>alert(1)</script> \ufffd ../../etc/passwd"
@@ -27,6 +29,31 @@ def test_a_project_is_there_again_after_a_restart(tmp_path: Path) -> None:
         (project,) = client.get("/api/projects").json()["projects"]
         assert project["title"] == "工单 / tickets: <b>"
         assert project["counts"] == {"all": 1, "labelled": 1, "skipped": 0, "unlabelled": 0}
+
+
+@pytest.mark.parametrize("content", [b"", b"no database at all" * 100])
+def test_a_project_that_is_no_whole_one_hides_no_other(tmp_path: Path, content: bytes) -> None:
+    half = tmp_path / "p-half"
+    half.mkdir()
+    (half / "project.db").write_bytes(content)
+    with studio(tmp_path) as client:
+        whole = Desk(client, title="Half")
+        assert whole.name == "p-half-2"
+        assert [project["name"] for project in client.get("/api/projects").json()["projects"]] == [whole.name]
+        assert client.get("/api/projects/p-half").json()["error"]["code"] == "damaged"
+
+
+def test_a_project_whose_making_fails_is_not_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fails(self: Path, target: Path) -> Path:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", fails)
+        answer = client.post("/api/projects", json={"title": "a", "task": TEXTS})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk-full")
+    assert [entry.name for entry in client.workspace.folder.iterdir()] == [".uploads"]
+    assert list(client.workspace.uploads.iterdir()) == []
+    assert Desk(client, title="a").name == "p-a"
 
 
 def test_two_projects_of_one_name_are_two(client: Client) -> None:
@@ -65,6 +92,20 @@ def test_a_change_and_its_undoing(desk: Desk) -> None:
     assert desk.get("/examples")["total"] == 1
 
 
+def test_a_change_of_nothing_is_refused(desk: Desk) -> None:
+    row = desk.post("/examples", {"text": "one"})
+    assert desk.change(row).status_code == 422
+    assert desk.get(f"/examples/{row['id']}") == row
+
+
+def test_a_number_beyond_all_is_refused(desk: Desk) -> None:
+    many = 10**30
+    for path in (f"/examples/{many}", f"/pictures/{many}", f"/masks/{many}", f"/examples/{-many}"):
+        assert desk.client.get(desk.at + path).status_code == 422
+    assert desk.change({"id": many, "version": 1}, deleted=True).status_code == 422
+    assert desk.client.post(f"{desk.at}/import/{many}/undo", json={}).status_code == 422
+
+
 def test_of_two_windows_the_slower_is_told(desk: Desk) -> None:
     for label in ("a", "b"):
         desk.post("/labels", {"name": label})
@@ -97,6 +138,18 @@ def test_labels_are_renamed_merged_and_deleted(desk: Desk) -> None:
     assert [label["name"] for label in desk.post("/labels/delete", {"name": "other"})["labels"]] == ["账单"]
 
 
+def test_a_suggestion_is_renamed_with_its_label(desk: Desk) -> None:
+    for name in ("old", "other"):
+        desk.post("/labels", {"name": name})
+    rows = [desk.post("/examples", {"text": text}) for text in ("one", "two")]
+    told = zip(rows, ("old", "other"), strict=True)
+    keep_suggestions(project_of(desk).database, [Suggested(row["id"], label, 0.9) for row, label in told])
+    desk.post("/labels/rename", {"name": "old", "new": "new"})
+    first, second = desk.get("/waiting")["rows"]
+    assert (first["prediction"], second["prediction"]) == ("new", "other")
+    assert desk.change(first, label=first["prediction"]).status_code == 200
+
+
 @pytest.mark.parametrize(
     ("path", "body", "status", "code"),
     [
@@ -120,6 +173,7 @@ def test_refusals_have_a_reason(desk: Desk, path: str, body: dict, status: int, 
         b"[]",
         b'{"text": 1}',
         b'{"text": ""}',
+        b'{"text": " \\n "}',
         b'{"text": "a", "more": 1}',
         b'{"text": "\\ud800"}',
         b'{"text": "' + b"a" * 100_001 + b'"}',
@@ -129,6 +183,9 @@ def test_what_does_not_fit_is_refused(desk: Desk, body: bytes) -> None:
     answer = desk.client.post(f"{desk.at}/examples", content=body, headers={"content-type": "application/json"})
     assert answer.status_code in (400, 422)
     assert set(answer.json()["error"]) >= {"what", "where", "how"}
+    # What the services of a bundle have, the studio has not.
+    assert "/docs" not in answer.text
+    assert "a text" not in answer.text
 
 
 def test_a_strangers_page_gets_nowhere(desk: Desk) -> None:

@@ -18,7 +18,7 @@ from fewtune.studio.results import _unmatched
 from fewtune.studio.runs import begin
 from tests.pictures import coco_folder, needs_network, scene
 from tests.studio.conftest import TEXTS, Client, Desk, project_of, studio
-from tests.studio.test_intake import zipped
+from tests.studio.test_intake import notes_of, zipped
 
 BOXES = "object-detection"
 DISC = {"label": "disc", "box": [10.0, 12.0, 30.0, 33.5]}
@@ -137,6 +137,21 @@ def test_a_zip_with_coco_comes_and_goes(boxes: Desk, tmp_path: Path) -> None:
     value = first["annotations"][0]["result"][0]["value"]
     assert value["rectanglelabels"][0] in ("disc", "square")
     assert 0 <= value["x"] < value["x"] + value["width"] <= 100.001
+
+
+def test_crowds_are_left_out_and_told_of(boxes: Desk) -> None:
+    def box(number: int, is_crowd: int) -> dict:
+        return {"id": number, "image_id": 1, "category_id": 1, "bbox": [number, 2, 20, 30], "iscrowd": is_crowd}
+
+    content = {
+        "images": [{"id": 1, "file_name": "a.png"}],
+        "annotations": [box(5, 0), box(9, 1)],
+        "categories": [{"id": 1, "name": "disc"}],
+    }
+    files = {"boxes.json": json.dumps(content).encode(), "images/a.png": png()}
+    brought = boxes.bring(zipped(files), "crowd.zip").json()
+    assert any("1 box" in note and "crowd" in note for note in notes_of(brought)), brought
+    assert boxes.get("/examples")["rows"][0]["shapes"] == [{"label": "disc", "box": [5, 2, 25, 32]}]
 
 
 def test_pictures_alone_wait_to_be_drawn_on(boxes: Desk) -> None:

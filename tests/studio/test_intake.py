@@ -50,6 +50,12 @@ def zipped(files: dict[str, bytes], form: int = zipfile.ZIP_DEFLATED) -> bytes:
     return content.getvalue()
 
 
+def notes_of(answer: dict[str, Any]) -> list[str]:
+    """In English; the page has them in Chinese too."""
+    assert all(note["zh"] for note in answer["notes"]), answer
+    return [note["en"] for note in answer["notes"]]
+
+
 def left_behind(folder: Path) -> list[Path]:
     return list((folder / "studio" / ".uploads").iterdir())
 
@@ -66,7 +72,7 @@ def left_behind(folder: Path) -> list[Path]:
 def test_tables(desk: Desk, file: str, content: str, added: int, given: int) -> None:
     answer = desk.bring(content.encode(), file).json()
     assert (answer["added"], answer["labelled"]) == (added, given)
-    assert any("text" in note for note in answer["notes"])
+    assert any("text" in note for note in notes_of(answer))
 
 
 def test_a_workbook_and_columns_that_are_named(desk: Desk) -> None:
@@ -161,7 +167,8 @@ def test_a_zip_of_class_folders(pictures: Desk, tmp_path: Path) -> None:
     files = {f"{kind}/{number}.png": png(kind, number) for kind in ("disc", "lines") for number in range(2)}
     answer = pictures.bring(zipped({**files, "disc/broken.png": b"no picture"}), "parts.zip").json()
     assert (answer["added"], answer["labelled"]) == (4, 4)
-    assert any("broken.png" in note for note in answer["notes"])
+    assert any("broken.png" in note for note in notes_of(answer))
+    assert any("略去 1 个无法读取的文件" in note["zh"] for note in answer["notes"])
     row = pictures.get("/examples", params={"label": "disc"})["rows"][0]
     shown = pictures.client.get(f"{pictures.at}/pictures/{row['id']}?px=160")
     assert shown.headers["content-type"] == "image/jpeg"
@@ -235,6 +242,22 @@ def test_too_large_a_file_is_refused_early(desk: Desk, tmp_path: Path, monkeypat
 
     answer = desk.client.post(f"{desk.at}/import?file=a.csv", content=endless(), headers=FILE)
     assert answer.status_code == 413
+    assert left_behind(tmp_path) == []
+
+
+def test_a_refused_import_leaves_no_pictures(pictures: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LABELS", 1)
+    files = {f"{kind}/1.png": png(kind) for kind in ("disc", "lines")}
+    assert pictures.bring(zipped(files), "parts.zip").json()["error"]["code"] == "too-many-labels"
+    assert list((project_of(pictures).folder / "pictures").iterdir()) == []
+    assert pictures.get("")["counts"]["all"] == 0
+
+
+def test_a_zip_that_fails_leaves_nothing(pictures: Desk, tmp_path: Path) -> None:
+    pictures.bring(png(), "a.png")
+    (stored,) = (project_of(pictures).folder / "pictures").iterdir()
+    stored.unlink()
+    assert pictures.client.get(f"{pictures.at}/data.zip").status_code == 500
     assert left_behind(tmp_path) == []
 
 

@@ -25,7 +25,7 @@ from fewtune.studio.runs import begin
 from tests.pictures import MASK_CLASSES, coco_folder, masked_folder, needs_network, scene
 from tests.studio.conftest import FILE, Client, Desk, project_of, studio
 from tests.studio.test_boxes import png
-from tests.studio.test_intake import zipped
+from tests.studio.test_intake import notes_of, zipped
 
 TASK = "segmentation"
 # Two rows of disc in a picture that is otherwise not painted.
@@ -138,7 +138,7 @@ def test_a_zip_with_masks_comes_and_goes(masks: Desk, tmp_path: Path) -> None:
     more = {"images/odd.png": png(), "masks/odd.png": content.getvalue(), "images/alone.png": png(9)}
     brought = masks.bring(mask_zip(tmp_path / "masked", 5, **more), "ground.zip").json()
     assert (brought["added"], brought["labelled"]) == (5, 5)
-    assert any("5 x 5" in note for note in brought["notes"])
+    assert any("5 x 5" in note for note in notes_of(brought))
     masks.bring(png(20), "not painted.png")
     path = tmp_path / "taken.zip"
     path.write_bytes(masks.client.get(f"{masks.at}/data.zip").content)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shutil
@@ -21,12 +22,12 @@ pytest.importorskip("fastapi")
 
 import fewtune
 from fewtune.progress import SilentProgress
-from fewtune.studio import order
-from fewtune.studio.examples import NewExample, add_examples, waiting
+from fewtune.studio import order, runs
+from fewtune.studio.examples import NewExample, add_examples, labelled, waiting
 from fewtune.studio.projects import Project
 from fewtune.studio.runs import is_held, runs_of
 from tests.conftest import needs_encoder
-from tests.studio.conftest import FILE, Client, Desk, ended, project_of, running, studio
+from tests.studio.conftest import FILE, TEXTS, Client, Desk, ended, project_of, running, studio
 
 
 @pytest.fixture(scope="module")
@@ -158,6 +159,34 @@ def test_a_failure_is_told_without_a_path(client: Client) -> None:
     assert state["status"] == "failed"
     assert "nonsense" in state["error"]["what"]
     assert "/tmp" not in str(state)
+
+
+@pytest.mark.parametrize("fails", ["write_atomically", "rename"])
+def test_a_training_that_fails_at_its_start_is_none(
+    client: Client, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    desk = _with(client, [("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")])
+    with monkeypatch.context() as patched:
+        patched.setattr(runs if fails == "write_atomically" else Path, fails, full)
+        answer = client.post(f"{desk.at}/training", json={"minutes": 1})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (507, "disk-full")
+    assert list((project_of(desk).folder / "runs").iterdir()) == []
+    assert desk.get("")["training"] == {"status": "none"}
+
+
+def test_half_a_training_is_passed_over(client: Client) -> None:
+    desk = _with(client, [("a", "x"), ("b", "x"), ("c", "y"), ("d", "y")])
+    project = project_of(desk)
+    (project.folder / "runs" / "1").mkdir(parents=True)
+    assert desk.get("")["training"] == {"status": "none"}
+    wish = {"budget": "60s", "method": "tfidf"}
+    run = runs.begin(project.folder, project.kind, labelled(project.database), ["x", "y"], wish)
+    assert (run.number, [some.number for some in runs_of(project.folder)]) == (2, [2])
+    assert run.wish["task"] == TEXTS
+    assert len(run.examples) == 4
 
 
 def test_neither_a_stop_nor_a_kill_is_the_end(

@@ -13,6 +13,8 @@ from fewtune.data.boxes import Boxes, Detections
 from fewtune.data.picture import facts
 from fewtune.data.read.boxes import to_dataset
 from fewtune.data.read.detection import holds_boxes, read_boxes
+from fewtune.report.phrase import Phrase, say
+from fewtune.report.wording import note
 from fewtune.studio import limits
 from fewtune.studio.examples import clean
 from fewtune.studio.kinds.kind import Read
@@ -40,7 +42,9 @@ class BoxKind(DrawnKind):
         read = self.kept([(str(some.input), name, None) for some, name in zip(dataset, names, strict=True)], folder)
         shapes = {clean(name): _shapes(some.target, dataset.labels) for some, name in zip(dataset, names, strict=True)}
         drawn = [replace(some, shapes=shapes[some.name]) for some in read.examples]
-        return Read(drawn, (*dataset.notes, *read.notes))
+        ignored = sum(int(some.target.ignored.sum()) for some in dataset)
+        told = [_ignored(ignored)] if ignored else []
+        return Read(drawn, (*map(note, dataset.notes), *told, *read.notes))
 
     def write_data(self, project: Path, place: Path, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
         """A folder with the pictures, by links where there can be some, and COCO's JSON."""
@@ -63,8 +67,15 @@ class BoxKind(DrawnKind):
         ]
 
 
+def _ignored(count: int) -> Phrase:
+    return say(
+        "left out {count} boxes that are crowds or difficult", "略去 {count} 个表示密集群体或难以辨认的框", count=count
+    )
+
+
 def _shapes(boxes: Boxes, labels: Sequence[str]) -> list[Shape]:
-    rows = zip(boxes.boxes_xyxy, boxes.labels, strict=True)
+    asked_for = ~boxes.ignored
+    rows = zip(boxes.boxes_xyxy[asked_for], boxes.labels[asked_for], strict=True)
     return [
         {
             "label": clean(labels[int(label)]).strip()[: limits.NAME_CHARACTERS],

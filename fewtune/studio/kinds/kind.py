@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from fewtune.bundle.write import write_atomically
+from fewtune.report.phrase import Phrase, english, say
 from fewtune.studio import limits
 from fewtune.studio.examples import NewExample
 from fewtune.studio.refusals import StudioRefusal
+
+_TOLD = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,11 +25,30 @@ class Read:
 
     Attributes:
         examples: to be added.
-        notes: what was decided while reading, in words.
+        notes: what was decided while reading, in words of both languages.
     """
 
     examples: Sequence[NewExample]
-    notes: tuple[str, ...]
+    notes: tuple[Phrase, ...]
+
+
+def left_out(broken: Sequence[str], en: str, zh: str) -> tuple[Phrase, ...]:
+    """A note about what could not be taken, some of it named; none where all could.
+
+    Args:
+        broken: each with its reason, which the library has in English.
+        en: what is wrong with them.
+        zh: the same in Chinese.
+    """
+    if not broken:
+        return ()
+    named, more = english("; ".join(broken[:_TOLD])), len(broken) - _TOLD
+    if more > 0:
+        named = say("{named}; and {more} more", "{named}；另有 {more} 个", named=named, more=more)
+    told = say(
+        f"left out {{count}} {en} ({{named}})", f"略去 {{count}} 个{zh}（{{named}}）", count=len(broken), named=named
+    )
+    return (told,)
 
 
 class Kind(ABC):
@@ -57,6 +79,10 @@ class Kind(ABC):
         Raises:
             UserError: it cannot be read.
         """
+
+    def forget(self, folder: Path, brought: Sequence[NewExample]) -> None:
+        """Delete from the project's folder what `read` put there for examples that are not added after all."""
+        del folder, brought
 
     @abstractmethod
     def place(self, folder: Path, stored: str) -> str:

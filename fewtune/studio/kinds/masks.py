@@ -15,14 +15,13 @@ from fewtune.data.picture import facts
 from fewtune.data.read.coco import is_coco
 from fewtune.data.read.masks import BACKGROUND, CLASSES, IMAGES, MASKS, holds_masks, read_masked_pictures
 from fewtune.errors import DataError
+from fewtune.report.wording import note
 from fewtune.studio import limits
 from fewtune.studio.examples import NewExample, clean
-from fewtune.studio.kinds.kind import Read
+from fewtune.studio.kinds.kind import Read, left_out
 from fewtune.studio.kinds.pictures import DrawnKind, link
 from fewtune.studio.masks import Painted, as_runs, foreground, kept_ids, renumbered, resized, scaled
 from fewtune.studio.shapes import shapes_of
-
-_TOLD = 5
 
 
 class MaskKind(DrawnKind):
@@ -53,8 +52,8 @@ class MaskKind(DrawnKind):
             replace(some, shapes=fitting[some.name][1].shapes, mask=fitting[some.name][1].mask)
             for some in read.examples
         ]
-        told = [f"left out {len(broken)} whose masks do not fit ({'; '.join(broken[:_TOLD])})"] if broken else []
-        return Read(drawn, (*found.notes, *told, *read.notes))
+        told = left_out(broken, "whose masks do not fit", "掩膜不符的图片")
+        return Read(drawn, (*map(note, found.notes), *told, *read.notes))
 
     def write_data(self, project: Path, place: Path, rows: Sequence[Mapping[str, Any]], labels: Sequence[str]) -> None:
         """The folders `images` and `masks`, and the classes' names."""

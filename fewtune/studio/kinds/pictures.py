@@ -16,12 +16,12 @@ from fewtune.data.picture import facts, is_picture_name
 from fewtune.data.read.pictures import LABEL, PATH, read_pictures
 from fewtune.data.read.zip_file import unpack_into
 from fewtune.errors import DataError
+from fewtune.report.wording import note
 from fewtune.studio.examples import NewExample, clean
-from fewtune.studio.kinds.kind import Kind, Read, refuse_bomb
+from fewtune.studio.kinds.kind import Kind, Read, left_out, refuse_bomb
 from fewtune.studio.refusals import StudioRefusal, no_example
 from fewtune.studio.shapes import labels_in, shapes_of
 
-_TOLD = 5
 # What `_store` calls a picture.
 _STORED = re.compile(r"[0-9a-f]{32}(\.[^/\\]*)?")
 
@@ -53,7 +53,7 @@ class PictureKind(Kind):
             names = table.column(PATH)
             found = zip(pictures.paths, names, labels, strict=True)
             read = self.kept([(place, given, clean(label).strip() or None) for place, given, label in found], folder)
-            return Read(read.examples, (*table.notes, *read.notes))
+            return Read(read.examples, (*map(note, table.notes), *read.notes))
 
     def kept(self, found: Sequence[tuple[str, str, str | None]], folder: Path) -> Read:
         """Move the pictures that can be read into the project; the others are named."""
@@ -71,9 +71,12 @@ class PictureKind(Kind):
                 where=broken[0] if broken else "",
                 how="Save the pictures as JPEG or PNG, and bring them again.",
             )
-        more = f"; and {len(broken) - _TOLD} more" if len(broken) > _TOLD else ""
-        notes = [f"left out {len(broken)} that cannot be read ({'; '.join(broken[:_TOLD])}{more})"] if broken else []
-        return Read(kept, tuple(notes))
+        return Read(kept, left_out(broken, "that cannot be read", "无法读取的文件"))
+
+    def forget(self, folder: Path, brought: Sequence[NewExample]) -> None:
+        """Delete their pictures."""
+        for some in brought:
+            Path(self.place(folder, some.input)).unlink(missing_ok=True)
 
     def place(self, folder: Path, stored: str) -> str:
         """The picture's path. Raises a refusal where that is no name of ours, which could lead anywhere."""

@@ -9,6 +9,8 @@ from typing import Any
 from fewtune.data.columns import find_columns
 from fewtune.data.read import read_table
 from fewtune.errors import DataError
+from fewtune.report.phrase import Phrase, say
+from fewtune.report.wording import note
 from fewtune.studio import limits
 from fewtune.studio.examples import NewExample, clean
 from fewtune.studio.kinds.kind import Kind, Read, refuse_bomb
@@ -41,7 +43,7 @@ class TextKind(Kind):
         labels = table.column(label) if label else [""] * len(table.rows)
         pairs = [(clean(value), clean(given).strip()) for value, given in zip(table.column(text), labels, strict=True)]
         kept = [(value, given) for value, given in pairs if value.strip()]
-        notes = (*table.notes, *notes, *_left_out(len(pairs) - len(kept)), *_cut(kept))
+        notes = (*map(note, (*table.notes, *notes)), *_left_out(len(pairs) - len(kept)), *_cut(kept))
         if not kept:
             raise DataError("No row has a text.", where=name, how="Check the columns.")
         return Read([NewExample(value[: limits.TEXT_CHARACTERS], given or None) for value, given in kept], notes)
@@ -71,10 +73,12 @@ def _columns(table: Table, text: str, label: str) -> tuple[str, str | None, tupl
     return found.text, found.label, found.notes
 
 
-def _left_out(count: int) -> list[str]:
-    return [f"left out {count} rows without a text"] if count else []
+def _left_out(count: int) -> list[Phrase]:
+    told = say("left out {count} rows without a text", "略去 {count} 行没有文本的数据", count=count)
+    return [told] if count else []
 
 
-def _cut(pairs: Sequence[tuple[str, str]]) -> list[str]:
-    count = sum(len(text) > limits.TEXT_CHARACTERS for text, _ in pairs)
-    return [f"cut {count} texts at {limits.TEXT_CHARACTERS} characters"] if count else []
+def _cut(pairs: Sequence[tuple[str, str]]) -> list[Phrase]:
+    count, most = sum(len(text) > limits.TEXT_CHARACTERS for text, _ in pairs), limits.TEXT_CHARACTERS
+    told = say("cut {count} texts at {most} characters", "{count} 条文本截短为 {most} 个字符", count=count, most=most)
+    return [told] if count else []
