@@ -58,7 +58,7 @@ def test_a_manifest_refuses_what_is_not_finite(manifest: Manifest) -> None:
         dataclasses.replace(manifest, seconds=math.inf).to_json()
 
 
-SINCE = {"answer_rules", "comparisons", "learning_curve", "findings", "compression"}
+SINCE = {"answer_rules", "comparisons", "learning_curve", "earlier", "attacks", "findings", "compression"}
 
 
 def vars_of(value: Any) -> list[Any]:
