@@ -152,7 +152,7 @@ def test_a_training_that_becomes_slower_ends_in_its_time_and_its_recipe_gives_th
         after_step(objective)
 
     small = {name: value for name, value in QUICK.items() if name != "steps"} | {"stages": 1, "frozen": 0.0}
-    options = {"test": str(place / "test"), "method": "partial", "budget": "60s", "threads": 1}
+    options = {"test": str(place / "test"), "method": "partial", "budget": "60s", "threads": 1, "compress": "none"}
     with monkeypatch.context() as patch:
         patch.setattr(Journal, "elapsed", property(lambda journal: elapsed(journal) + lost[0]))
         patch.setattr(DetectionObjective, "after_step", slower)
