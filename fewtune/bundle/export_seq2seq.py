@@ -15,7 +15,7 @@ from fewtune.bundle.model_card import translator_card
 # Files of a bundle that Transformers reads under the name behind it.
 KEPT = "transformers-"
 _TURNED = ".turned"
-_WEIGHT = re.compile(r"^((model|encoder|decoder|shared|lm_head)\..*\.(weight|bias)|final_logits_bias)$")
+_WEIGHT = re.compile(r"^((model|encoder|decoder|shared|lm_head)\.(.*\.)?(weight|bias)|final_logits_bias)$")
 
 
 def seq2seq_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
