@@ -7,7 +7,6 @@ on the folds that the rung itself was scored on, from its own hyper-parameters o
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -116,7 +115,7 @@ class SearchCandidate(Candidate):
                 name = f"trial {number} of {self.name}"
                 if not run.journal.once(f"{name} is reached", lambda: _reached(seconds, final, run)):
                     break
-                started = time.monotonic()
+                started = run.journal.elapsed
                 asked = study.ask(_distributions(space))
                 try:
                     best, loss = _best(self._base.with_settings(asked.params), dataset, resampling, targets, run)
@@ -125,7 +124,7 @@ class SearchCandidate(Candidate):
                 else:
                     study.tell(asked, loss)
                     found.append(best)
-                took = run.journal.once(f"{name} took", lambda started=started: time.monotonic() - started)
+                took = run.journal.once(f"{name} took", lambda started=started: run.journal.elapsed - started)
                 seconds.append(took)
                 step.advance()
         if not found:

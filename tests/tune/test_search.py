@@ -134,6 +134,26 @@ def test_it_ends_with_the_budget() -> None:
     assert clock.seconds <= 400.0
 
 
+class Slower(Rate):
+    """Takes four times what was foreseen of it, from its first trial on."""
+
+    def with_settings(self, settings: Mapping[str, Any]) -> Candidate:
+        return Slower(self._tried, settings.get("rate", self._rate))
+
+    def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+        if isinstance(run.journal, Clock) and self._tried:
+            run.journal.seconds += 3 * len(resampling.splits)
+        return super().cross_fit(dataset, resampling, run)
+
+
+def test_trials_that_take_longer_than_foreseen_end_with_the_budget_too() -> None:
+    tried: list[float] = []
+    clock = Clock()
+    up(Slower(tried), clock, budget=400.0)
+    assert 2 <= len(tried) < 1 + LEAST_TRIALS
+    assert clock.seconds <= 400.0
+
+
 def test_what_the_budget_has_no_room_for_is_left_out() -> None:
     tried: list[float] = []
     climbed = up(Rate(tried), Clock(), budget=60.0)
