@@ -423,6 +423,7 @@ def test_what_is_not_saved_is_not_lost(browser: Any, url: str, tmp_path: Path) -
     assert context.request.patch(f"{at}/examples/1", data={"version": 1, "shapes": []}).ok  # another window
     page.keyboard.press("Enter")
     expect(page.locator("#error")).to_contain_text("in another window")
+    expect(canvas).to_have_attribute("aria-busy", "false")  # it is there again, as it is now
     expect(drawn).to_have_count(1)
     page.keyboard.press("Enter")
     expect(canvas).to_have_attribute("aria-label", "1.png")

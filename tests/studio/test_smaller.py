@@ -151,6 +151,7 @@ def test_why_it_was_not_taken_is_told_in_both_languages(trained_desk: Desk) -> N
     desk, run = trained_desk, run_of(trained_desk)
     attempt = run.folder / "smaller" / "9"
     attempt.mkdir(parents=True)
+    (attempt / "wish.json").write_text("{}")
     found = asdict(compression("", "score", "speed"))
     (attempt / "state.json").write_text(json.dumps({"status": "done", "compression": found}))
     refused = desk.get("/smaller")["refused"]

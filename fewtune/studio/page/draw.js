@@ -70,14 +70,15 @@ export async function drawView(host) {
   async function act(wanted, told) {
     if (!row || isBusy) return;
     isBusy = true;
+    editor.canvas.ariaBusy = "true";
     let isElsewhere = false;
     const now = await trying(() => change(row, wanted).catch((error) => { isElsewhere = error.status === 409; throw error; }));
+    if (isElsewhere) await reopen();
     isBusy = false;
+    editor.canvas.ariaBusy = "false";
     if (now) {
       tell(told);
       await load();
-    } else if (isElsewhere) {
-      await reopen();
     }
   }
 
