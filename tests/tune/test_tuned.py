@@ -44,6 +44,12 @@ def folder(tmp_path: Path) -> str:
     return str(tiny_bert(tmp_path / "bert"))
 
 
+@pytest.fixture
+def _without_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour's budget is there so that the clock decides nothing; a search would use it."""
+    monkeypatch.setattr("fewtune.ladder._searched", lambda _: None)
+
+
 def fit(pairs: Pairs, folder: str, out: Path, method: str, **options: Any) -> fewtune.Model:
     options = {"settings": QUICK, "budget": "1h"} | options
     return fewtune.fit(pairs, model=folder, method=method, out=out, **options)
@@ -134,6 +140,7 @@ def test_a_loss_that_diverged_is_tried_once_more_and_slower(
     assert any("once more" in text and "3e-05" in text for text in said)
 
 
+@pytest.mark.usefixtures("_without_search")
 def test_a_rung_that_always_diverges_fails_alone(
     pairs: Pairs, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -180,6 +187,7 @@ def test_weights_that_diverged_in_the_last_step_are_seen(
     assert "not a number" in model.result.left_out[0].why or "nan" in model.result.left_out[0].why
 
 
+@pytest.mark.usefixtures("_without_search")
 def test_a_winner_that_cannot_be_tuned_on_everything_gives_way(
     pairs: Pairs, folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
