@@ -46,6 +46,12 @@ def test_names_alone_make_a_model_that_says_that_nothing_measured_it(
     assert "How the intervals were made" not in report
     card = (tmp_path / "out" / "README.md").read_text(encoding="utf-8")
     assert "names of its classes alone" in card
+    asked = run("predict", tmp_path / "out", pool, "--max-error", "0.1", "--json", "--out", tmp_path / "answers.csv")
+    error = json.loads(asked.stdout)["error"]
+    assert asked.returncode == 2
+    assert error["where"] == "--max-error"
+    assert "names of its classes alone" in error["what"]
+    assert "Label fifty texts" in error["how"]
 
     values = read_recipe(tmp_path / "out" / "recipe.toml") | {"unlabeled": str(pool)}
     again = pipeline.fit(make_recipe(values), out=tmp_path / "again")

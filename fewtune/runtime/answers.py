@@ -13,6 +13,8 @@ from fewtune.evaluate.scope import similarity
 from fewtune.types import Answer, FloatArray, Threshold
 
 SCOPE_FILE = "scope.safetensors"
+# The method of a bundle that no label went into (`tune/label_names.py`).
+_OF_NAMES = "label-names"
 
 
 def read_class_means(folder: Path, manifest: Manifest) -> FloatArray | None:
@@ -69,9 +71,7 @@ def _threshold(manifest: Manifest, max_error: float) -> float:
     known = {threshold.target_error: threshold for threshold in manifest.answer_rules.thresholds}
     within = [goal for goal in known if goal <= max_error + 1e-9]
     if not known:
-        raise RecipeError(
-            "This bundle does not say when it is unsure.", where="--max-error", how="Fit it again with this fewtune."
-        )
+        raise _without_thresholds(manifest)
     reached = [goal for goal in within if known[goal].below is not None]
     if not reached:
         raise RecipeError(
@@ -83,6 +83,19 @@ def _threshold(manifest: Manifest, max_error: float) -> float:
     below = known[max(reached)].below
     assert below is not None
     return below
+
+
+def _without_thresholds(manifest: Manifest) -> RecipeError:
+    if manifest.method == _OF_NAMES:
+        return RecipeError(
+            "This bundle was made of the names of its classes alone: no label has measured how often it is right, so "
+            "that no share of errors can be promised.",
+            where="--max-error",
+            how="Label fifty texts (`fewtune suggest` says which) and fit with them, or leave the option out.",
+        )
+    return RecipeError(
+        "This bundle does not say when it is unsure.", where="--max-error", how="Fit it again with this fewtune."
+    )
 
 
 def _possible(thresholds: list[Threshold]) -> str:
