@@ -51,6 +51,7 @@ from fewtune.data.write_pictures import (
 from fewtune.errors import DataError, InternalError, MissingExtraError, OutputError, RecipeError
 from fewtune.interfaces import ClassifierTask, Method, RunContext, StructuredTask, Task
 from fewtune.journal import Journal
+from fewtune.label.apart import OTHER_KIND_CODE
 from fewtune.label.names import read_names
 from fewtune.label.pool import OTHER_LANGUAGE_CODE
 from fewtune.label.suggest import SUGGEST_CACHE
@@ -443,8 +444,9 @@ def _read_names(
     generator = RunContext(Path(), recipe.seed).generator("unlabelled")
     given = recipe.unlabeled if unlabelled is None else unlabelled
     dataset, findings = with_unlabelled(dataset, test, given, task, recipe, generator)
-    # Names need not be in the language of the texts: the encoder reads both.
-    return dataset, test, [finding for finding in findings if finding.code != OTHER_LANGUAGE_CODE]
+    # Names need not be in the language of the texts, nor written like them: the encoder reads both.
+    of_names = (OTHER_LANGUAGE_CODE, OTHER_KIND_CODE)
+    return dataset, test, [finding for finding in findings if finding.code not in of_names]
 
 
 def _with_unlabelled(

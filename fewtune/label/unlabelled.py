@@ -11,6 +11,7 @@ import numpy as np
 
 from fewtune.errors import DataError
 from fewtune.interfaces import Inputs, Task
+from fewtune.label.apart import find_other_kind
 from fewtune.label.pool import LABELLED, TEST, draw, find_other_language, groups_of, key_of, left_out_findings, sift
 from fewtune.recipe import Recipe
 from fewtune.types import Dataset, Finding, Unlabelled
@@ -64,7 +65,8 @@ def with_unlabelled(
             how="; ".join(finding.what for finding in findings) or "Give inputs that have no label.",
         )
     if task.reads == "text":
-        findings += find_other_language([str(value) for value in values], [str(value) for value in labelled])
+        texts, known = ([str(value) for value in some] for some in (values, labelled))
+        findings += [*find_other_language(texts, known), *find_other_kind(texts, known)]
     return replace(dataset, unlabelled=Unlabelled(values, inputs.table.source, _sha256(values, task))), findings
 
 

@@ -301,6 +301,14 @@ _NOTES = {
     r"rows of one (.+) are kept together when the data is split": "划分数据时，{} 相同的行不会拆开",
     r"The texts are in: (.+)\.": "文本的语言：{}。",
     r"Nothing need be done\.": "不必处理。",
+    r"The unlabelled texts, or many of them, are of another kind than the labelled ones: shown one of each, a "
+    r"classifier tells which is which in (\d+) of 100 cases \(50: by chance\)\.": (
+        "未标注的文本（或其中许多）与已标注的不是一类："
+        "各取一条，分类器在 100 次中有 {} 次能分清哪条是哪种（50 次即为随机）。"
+    ),
+    r"If the model is to read texts of that kind, label some of them; else give others, like the labelled ones\.": (
+        "如果模型将来要处理这类文本，请标注其中一些；否则请换一批与已标注的相似的文本。"
+    ),
     r"The shorter sides have (\d+) to (\d+) pixels, median (\d+)\.": "图片短边为 {} 到 {} 像素，中位数 {}。",
     r"There are (\d+) examples only\.": "只有 {} 个样例。",
     r"There are (\d+) pairs only\.": "只有 {} 对句子。",
