@@ -733,7 +733,7 @@ class Content:
         task: name of the task.
         graphs: file name to serialised ONNX model.
         contracts: one for each of the graphs.
-        assets: file name to content: tokenizer.json or preprocess.json.
+        assets: file name to content: tokenizer.json, preprocess.json, what a translator's words are.
         backbone: what the model card says of the pretrained part.
         notes: what was decided on the way, in words.
     """

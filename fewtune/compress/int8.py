@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fewtune.compress.int8_matrices import matrices_in_integers
 from fewtune.compress.int8_pictures import pictures_in_integers
+from fewtune.compress.int8_translators import translator_in_integers
 from fewtune.interfaces import Compressor, Content, RunContext
 from fewtune.runtime.machine import multiplies_int8
 from fewtune.types import Example
@@ -48,5 +48,5 @@ class Int8(Compressor):
             run.progress.say(_NOT_FASTER)
             content = replace(content, notes=(*content.notes, _NOT_FASTER))
         if content.task == "translation":
-            return matrices_in_integers(content, examples, run)
+            return translator_in_integers(content, examples, run)
         return pictures_in_integers(content, examples, run)

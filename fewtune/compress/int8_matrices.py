@@ -7,14 +7,13 @@ rows are taken from are kept in 8 bits a row.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from fewtune.interfaces import Content, ImpossibleError, RunContext
-from fewtune.types import Example
+from fewtune.interfaces import Content, ImpossibleError
 
 if TYPE_CHECKING:
     import onnx
@@ -25,25 +24,30 @@ _STEPS, _ROW_STEPS = 64, 127
 _LEAST_WEIGHTS = 4_000
 
 
-def matrices_in_integers(content: Content, examples: Sequence[Example], run: RunContext) -> Content:
-    """Quantise every graph's matrices.
+def matrices_in_integers(content: Content, floats: Collection[str] = ()) -> Content:
+    """Quantise every graph's matrices, but for those of these names.
 
     Raises:
         ImpossibleError: there are none that are worth it.
     """
-    del examples, run
-    graphs = {name: _Rewritten(graph).serialised() for name, graph in content.graphs.items()}
+    graphs = {name: _Rewritten(graph, floats).serialised() for name, graph in content.graphs.items()}
     if graphs == dict(content.graphs):
         raise ImpossibleError("it has no matrices that are worth it")
     return replace(content, graphs=graphs)
 
 
+def matrix_groups(content: Content) -> list[tuple[str, ...]]:
+    """Names of the matrices that can be quantised; those that are given the same hidden states stand together."""
+    return [tuple(group) for graph in content.graphs.values() for group in _Rewritten(graph).groups()]
+
+
 class _Rewritten:
     """A graph whose products with large constant matrices are in integers."""
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, floats: Collection[str] = ()) -> None:
         import onnx
 
+        self._floats = floats
         self._model = onnx.load_from_string(graph)
         self._content = graph
         self._values = {tensor.name: tensor for tensor in self._model.graph.initializer}
@@ -51,6 +55,15 @@ class _Rewritten:
         self._added: dict[str, np.ndarray] = {}
         self._rows: dict[str, tuple[str, str, str]] = {}
         self._gone: set[str] = set()
+
+    def groups(self) -> list[list[str]]:
+        """Names of the large matrices by what they are given; a table by itself."""
+        found: dict[str, list[str]] = {}
+        for node in self._model.graph.node:
+            for kind, given, name in (("MatMul", 0, 1), ("Gather", 0, 0)):
+                if node.op_type == kind and self._is_large(node.input[name]):
+                    found.setdefault(node.input[given], []).append(node.input[name])
+        return [sorted(set(names)) for names in found.values()]
 
     def serialised(self) -> bytes:
         """The rewritten graph; the very same bytes where there was nothing to rewrite."""
@@ -77,7 +90,7 @@ class _Rewritten:
 
     def _is_large(self, name: str) -> bool:
         tensor = self._values.get(name)
-        if tensor is None or tensor.data_type != _FLOAT or len(tensor.dims) != 2:
+        if tensor is None or name in self._floats or tensor.data_type != _FLOAT or len(tensor.dims) != 2:
             return False
         return int(np.prod(tensor.dims)) >= _LEAST_WEIGHTS
 

@@ -110,7 +110,7 @@ class DecodedBatch(ABC):
         self._waiting = [[np.searchsorted(output_ids, forms) for forms in source.marks] for source in sources]
         self._limits = [words.limit(source) for source in sources]
         self._draws = sampling.draws(max(self._limits) + 1) if sampling else None
-        self._memory = network.begin(*_padded(sources), output_ids)
+        self._memory = network.begin(*padded(sources), output_ids)
         # Steps that were taken before the first word is chosen.
         self._ahead = max(0, len(words.start) - 1)
         places = [-1] if not words.start else np.searchsorted(output_ids, words.start).tolist()
@@ -167,7 +167,8 @@ class GreedyBatch(DecodedBatch):
         return best
 
 
-def _padded(sources: Sequence[Source]) -> tuple[IntArray, IntArray]:
+def padded(sources: Sequence[Source]) -> tuple[IntArray, IntArray]:
+    """Words of the sources (sentences, the longest one's) and where they are words; 0 elsewhere."""
     width = max(len(source.ids) for source in sources)
     input_ids = np.zeros((len(sources), width), np.int64)
     mask = np.zeros_like(input_ids)

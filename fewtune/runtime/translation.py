@@ -27,7 +27,7 @@ SETTINGS_FILE = "translation.json"
 SHORTLIST_FILE = "shortlist.safetensors"
 TARGET_TOKENIZER_FILE = "tokenizer-target.json"
 # Words of a passage at most: the students were trained on sentences.
-_LONGEST = 128
+LONGEST = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Translator:
         if marks > len(self._subwords.marks):
             return False
         # No word has less than a character, so that short texts need not be counted.
-        return len(text) < _LONGEST or len(self._subwords.encode_source(text).ids) <= _LONGEST
+        return len(text) < LONGEST or len(self._subwords.encode_source(text).ids) <= LONGEST
 
 
 class _Share:

@@ -53,7 +53,7 @@ def run(some: Content, ids: np.ndarray) -> FloatArray:
 
 def test_products_are_near_to_float_in_every_column_and_row() -> None:
     whole = content()
-    smaller = matrices_in_integers(whole, [], RunContext(Path()))
+    smaller = matrices_in_integers(whole)
     assert len(smaller.graphs["encoder.onnx"]) < 0.4 * len(whole.graphs["encoder.onnx"])
     ids = np.arange(_ROWS).reshape(6, 10)
     before, after = run(whole, ids), run(smaller, ids)
@@ -68,18 +68,18 @@ def test_products_are_near_to_float_in_every_column_and_row() -> None:
 
 def test_an_answer_does_not_depend_on_its_neighbours() -> None:
     """A neighbour fifty times as large would take all the steps of a scale that they shared."""
-    smaller = matrices_in_integers(content(), [], RunContext(Path()))
+    smaller = matrices_in_integers(content())
     alone, beside = run(smaller, np.array([[3, 4]])), run(smaller, np.array([[3, 4], [7, 7]]))
     np.testing.assert_array_equal(alone[0], beside[0])
 
 
 def test_what_has_no_large_matrix_stays_and_says_so() -> None:
     with pytest.raises(ImpossibleError, match="no matrices"):
-        matrices_in_integers(content(large=False), [], RunContext(Path()))
+        matrices_in_integers(content(large=False))
 
 
 def test_the_same_comes_out_every_time() -> None:
-    first, second = (matrices_in_integers(content(), [], RunContext(Path())) for _ in range(2))
+    first, second = (matrices_in_integers(content()) for _ in range(2))
     assert first.graphs == second.graphs
 
 
