@@ -22,7 +22,15 @@ from fewtune.data.protection import NO_TERMS, kept_and_all, terms_kept_and_all
 from fewtune.data.read import LINE, read_lines, read_table
 from fewtune.data.read.gettext import fill_untranslated
 from fewtune.data.read.glossary import read_glossary
-from fewtune.data.read.translations import directed, holds_pairs, read_pairs, read_untranslated, without_empty
+from fewtune.data.read.tmx import fill_waiting
+from fewtune.data.read.translations import (
+    directed,
+    holds_pairs,
+    read_pairs,
+    read_untranslated,
+    read_waiting,
+    without_empty,
+)
 from fewtune.data.split import choose_resampling, with_named
 from fewtune.data.write import table_form
 from fewtune.errors import DataError
@@ -35,7 +43,7 @@ from fewtune.types import Dataset, Example, Finding, FloatArray, IntArray, Resam
 # Share of the texts without a translation that may be in other languages.
 _MOST_OTHERS = 0.5
 
-_CATALOGUE = ".po"
+_CATALOGUE, _MEMORY = ".po", ".tmx"
 
 
 class Translation(StructuredTask):
@@ -87,7 +95,12 @@ class Translation(StructuredTask):
             if self._languages[0] in ("", language):
                 note = f"{table.source}: {len(table.rows)} texts that wait for a translation"
                 return Inputs(table, tuple(table.column(language)), (*table.notes, note), document)
-        if isinstance(source, str | Path) and Path(source).suffix.lower() in (_CATALOGUE, ".tmx"):
+        if isinstance(source, str | Path) and Path(source).suffix.lower() == _MEMORY and not recipe.text:
+            table, document = read_waiting(Path(source), self._languages)
+            if table.rows:
+                note = f"{table.source}: {len(table.rows)} texts to translate"
+                return Inputs(table, tuple(table.column(self._languages[0])), (note,), document)
+        if isinstance(source, str | Path) and Path(source).suffix.lower() in (_CATALOGUE, _MEMORY):
             pairs = read_pairs(source, text=recipe.text)
             column = pairs.source if recipe.text else self._texts(pairs.table)
             return Inputs(pairs.table, tuple(pairs.table.column(column)), pairs.notes)
@@ -198,11 +211,13 @@ class Translation(StructuredTask):
     def write_answers(self, inputs: Inputs, answers: Sequence[str], labels: tuple[str, ...], out: Path | None) -> str:
         """The input's columns and `prediction`, as CSV, TSV or JSONL; plain lines into a .txt file.
 
-        A gettext catalogue is written as one: into a .po file, with what waited for a translation filled in.
+        A gettext catalogue is written as one into a .po file, and a translation memory into a .tmx file, with what
+        waited for a translation filled in.
         """
         del labels
-        if out is not None and out.suffix.lower() == _CATALOGUE and inputs.document:
-            written = fill_untranslated(inputs.document, answers, name=inputs.table.source)
+        suffix = out.suffix.lower() if out is not None else ""
+        if suffix in (_CATALOGUE, _MEMORY) and inputs.document and inputs.table.source.lower().endswith(suffix):
+            written = self._filled(inputs, answers, suffix)
         elif out is not None and out.suffix.lower() == ".txt":
             written = "".join(" ".join(answer.splitlines()) + "\n" for answer in answers)
         else:
@@ -213,6 +228,11 @@ class Translation(StructuredTask):
         with output_errors(out):
             write_atomically(out, written.encode("utf-8", "surrogatepass"))
         return f"Wrote {len(answers)} translations to {out}"
+
+    def _filled(self, inputs: Inputs, answers: Sequence[str], suffix: str) -> str:
+        if suffix == _CATALOGUE:
+            return fill_untranslated(inputs.document, answers, name=inputs.table.source)
+        return fill_waiting(inputs.document, answers, self._languages, name=inputs.table.source)
 
 
 def _dataset(pairs: Pairs, task: str, glossary: Glossary) -> Dataset:

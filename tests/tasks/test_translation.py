@@ -19,7 +19,7 @@ from fewtune.backbones.seq2seq import translator_from
 from fewtune.data.glossary import Glossary
 from fewtune.data.protection import kept_and_all, protect, spans_of, terms_kept_and_all
 from fewtune.data.read.translations import read_pairs
-from fewtune.errors import DataError, RecipeError
+from fewtune.errors import DataError, OutputError, RecipeError
 from fewtune.evaluate.translation import bleu, bleu_counts, chrf, chrf_counts
 from fewtune.interfaces import RunContext
 from fewtune.learn.structured import offers
@@ -499,6 +499,62 @@ def test_a_catalogue_is_filled_in(tmp_path: Path) -> None:
     # As a table, the texts stand beside their translations.
     rows = list(csv.reader(task.write_answers(inputs, ["a", "b", "c", "d"], (), None).splitlines()))
     assert rows[0] == ["en", "prediction"]
+
+
+MEMORY = """<?xml version="1.0" encoding="{encoding}"?>
+<!-- kept -->
+<tmx version="1.4"><header srclang="en" o-tmf="é"/><body>
+  <tu tuid="1">
+    <tuv xml:lang="en"><seg>the cat</seg></tuv>
+    <tuv xml:lang="pt-BR"><seg>o gato</seg></tuv>
+  </tu>
+  <tu tuid="2"><prop type="x-document">a.txt</prop>
+    <tuv xml:lang="EN-us"><seg>the dog &amp; <ph>&lt;b></ph></seg></tuv>
+  </tu>
+  <tu tuid="3"><tuv xml:lang="pt-BR" changeid="me"><seg/></tuv><tuv xml:lang="en"><seg>sees</seg></tuv></tu>
+  <tu tuid="4"><tuv xml:lang="en"><seg>a</seg></tuv><tuv xml:lang="pt-BR"><seg> </seg><note>n</note></tuv></tu>
+  <tu tuid="5"><tuv xml:lang="de"><seg>nur</seg></tuv></tu>
+</body></tmx>
+"""
+
+
+@pytest.mark.parametrize("encoding", ["UTF-8", "UTF-16", "ISO-8859-1"])
+def test_a_translation_memory_is_filled_in(tmp_path: Path, encoding: str) -> None:
+    source, out = tmp_path / "a.tmx", tmp_path / "b.tmx"
+    source.write_bytes(MEMORY.format(encoding=encoding).replace("\n", "\r\n").encode(encoding))
+    task = Translation(("en", "pt"))
+    inputs = task.inputs(str(source), Recipe())
+    assert inputs.values == ("the dog & <b>", "sees", "a")
+    assert [row[2] for row in inputs.table.rows] == ["a.txt", "", ""]
+    task.write_answers(inputs, ["o dog & <b>", "vê", "á"], (), out)
+    new = '<tuv xml:lang="pt-BR" changeid="fewtune"><seg>'
+    expected = MEMORY.format(encoding="UTF-8")
+    for before, after in (
+        ("</ph></seg></tuv>", f"</ph></seg></tuv>\n    {new}o dog &amp; &lt;b&gt;</seg></tuv>"),
+        ("<seg/>", "<seg>vê</seg>"),
+        ('<tuv xml:lang="pt-BR"><seg> </seg>', '<tuv changeid="fewtune" xml:lang="pt-BR"><seg>á</seg>'),
+    ):
+        assert expected.count(before) == 1
+        expected = expected.replace(before, after)
+    assert out.read_bytes().decode("utf-8") == expected.replace("\n", "\r\n")
+    # Where nothing waits, everything is translated again; into a table, too.
+    again = task.inputs(str(out), Recipe())
+    assert again.values == ("the cat", "the dog & <b>", "sees", "a")
+    rows = list(csv.reader(task.write_answers(again, ["1", "2", "3", "4"], (), None).splitlines()))
+    assert rows[:2] == [["en", "pt", "document", "prediction"], ["the cat", "o gato", "", "1"]]
+    task.write_answers(again, ["1", "2", "3", "4"], (), out)
+    assert task.inputs(str(out), Recipe()).table.column("pt") == ["1", "2", "3", "4"]
+
+
+def test_a_translation_memory_of_other_languages_is_refused(tmp_path: Path) -> None:
+    source = tmp_path / "a.tmx"
+    source.write_text(MEMORY.format(encoding="UTF-8"), encoding="utf-8")
+    with pytest.raises(DataError, match="No column is in fr"):
+        Translation(("fr", "pt")).inputs(str(source), Recipe())
+    task = Translation(("en", "pt"))
+    inputs = task.inputs(str(source), Recipe(text="en"))
+    with pytest.raises(OutputError, match=r"not written as \.tmx"):
+        task.write_answers(inputs, ["a"] * len(inputs.values), (), tmp_path / "b.tmx")
 
 
 @pytest.mark.parametrize(("count", "expected"), [(1, {0: "cats"}), (3, {0: "cat", 1: "cats", 2: "cats"})])

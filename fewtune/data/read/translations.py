@@ -13,7 +13,7 @@ from fewtune.data.read import read_bytes, read_table
 from fewtune.data.read.aligned import aligned_files, parse_aligned
 from fewtune.data.read.encoding import decode
 from fewtune.data.read.gettext import parse_gettext, parse_untranslated
-from fewtune.data.read.tmx import parse_tmx
+from fewtune.data.read.tmx import parse_tmx, parse_waiting
 from fewtune.errors import DataError, FewtuneError
 from fewtune.types import Table
 
@@ -153,6 +153,21 @@ def read_untranslated(path: Path) -> tuple[Table, str, str]:
         language,
         text,
     )
+
+
+def read_waiting(path: Path, languages: tuple[str, str]) -> tuple[Table, str]:
+    """What of a translation memory waits for a translation from one language to the other.
+
+    Returns:
+        A table of texts, of what translations they have, and of documents; the whole file.
+
+    Raises:
+        DataError: the file cannot be read, or is not XML.
+    """
+    content = read_bytes(path)
+    rows, lines, document = parse_waiting(content, languages, name=path.name)
+    places = [f"{path.name}:{line}" for line in lines]
+    return _table((*languages, "document"), list(rows), places, path.name, content, ()), document
 
 
 def _table(
