@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hmac
 import json
 import shutil
 from pathlib import Path
@@ -13,7 +14,7 @@ pytest.importorskip("fastapi")
 from starlette.testclient import TestClient
 
 import fewtune
-from fewtune.serve import limits
+from fewtune.serve import guard, limits
 from tests.serve.conftest import service
 
 TEXTS = ["Where is my parcel?", "快递到哪里了", "", "<script>alert(1)</script>", "\0 😀 \u202e"]
@@ -203,6 +204,36 @@ def test_the_token_is_demanded(tfidf_model: fewtune.Model) -> None:
         headers = {"Authorization": f"Bearer {token}".encode()}
         assert client.post("/predict", json={"inputs": ["a"]}, headers=headers).status_code == 200
         assert client.get("/openapi.json").json()["components"]["securitySchemes"]
+
+
+def test_a_token_that_is_wrong_long_short_or_missing_gets_the_same_answer(
+    tfidf_model: fewtune.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And the comparison takes the same time wherever a wrong one differs: `hmac.compare_digest` alone decides."""
+    token, compared = "correct horse", list[tuple[bytes, bytes]]()
+
+    def spy(given: bytes, wanted: bytes) -> bool:
+        compared.append((given, wanted))
+        return compare(given, wanted)
+
+    compare = hmac.compare_digest
+    monkeypatch.setattr(guard.hmac, "compare_digest", spy)
+    with service(tfidf_model.bundle, token=token) as client:
+        refused = [
+            client.get("/info", headers={"Authorization": f"Bearer {given}"} if given is not None else {})
+            for given in ("correct house", "correct", f"{token} staple", "", None)
+        ]
+        assert {answer.status_code for answer in refused} == {401}
+        assert len({answer.content for answer in refused}) == 1
+        assert len({tuple(sorted(answer.headers.items())) for answer in refused}) == 1
+        # Without the header there is nothing to compare.
+        assert compared == [
+            (given, token.encode()) for given in (b"correct house", b"correct", b"correct horse staple", b"")
+        ]
+        right = {"Authorization": f"Bearer {token}"}
+        assert client.get("/info", headers=right).status_code == 200
+        monkeypatch.setattr(guard.hmac, "compare_digest", lambda given, wanted: False)
+        assert client.get("/info", headers=right).status_code == 401
 
 
 @pytest.mark.parametrize(
