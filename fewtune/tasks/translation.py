@@ -217,7 +217,7 @@ class Translation(StructuredTask):
         del labels
         suffix = out.suffix.lower() if out is not None else ""
         if suffix in (_CATALOGUE, _MEMORY) and inputs.document and inputs.table.source.lower().endswith(suffix):
-            written = self._filled(inputs, answers, suffix)
+            written = _filled(inputs, answers, suffix)
         elif out is not None and out.suffix.lower() == ".txt":
             written = "".join(" ".join(answer.splitlines()) + "\n" for answer in answers)
         else:
@@ -229,10 +229,13 @@ class Translation(StructuredTask):
             write_atomically(out, written.encode("utf-8", "surrogatepass"))
         return f"Wrote {len(answers)} translations to {out}"
 
-    def _filled(self, inputs: Inputs, answers: Sequence[str], suffix: str) -> str:
-        if suffix == _CATALOGUE:
-            return fill_untranslated(inputs.document, answers, name=inputs.table.source)
-        return fill_waiting(inputs.document, answers, self._languages, name=inputs.table.source)
+
+def _filled(inputs: Inputs, answers: Sequence[str], suffix: str) -> str:
+    """The file that the inputs came from, with the answers in it."""
+    if suffix == _CATALOGUE:
+        return fill_untranslated(inputs.document, answers, name=inputs.table.source)
+    source, target, _ = inputs.table.columns
+    return fill_waiting(inputs.document, answers, (source, target), name=inputs.table.source)
 
 
 def _dataset(pairs: Pairs, task: str, glossary: Glossary) -> Dataset:

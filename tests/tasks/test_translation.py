@@ -526,7 +526,8 @@ def test_a_translation_memory_is_filled_in(tmp_path: Path, encoding: str) -> Non
     inputs = task.inputs(str(source), Recipe())
     assert inputs.values == ("the dog & <b>", "sees", "a")
     assert [row[2] for row in inputs.table.rows] == ["a.txt", "", ""]
-    task.write_answers(inputs, ["o dog & <b>", "vê", "á"], (), out)
+    # As the command does: what was read says in which direction, and not the task that writes.
+    Translation().write_answers(inputs, ["o dog & <b>", "vê", "á"], (), out)
     new = '<tuv xml:lang="pt-BR" changeid="fewtune"><seg>'
     expected = MEMORY.format(encoding="UTF-8")
     for before, after in (
