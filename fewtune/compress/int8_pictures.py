@@ -23,6 +23,7 @@ from fewtune.interfaces import Content, ImpossibleError, RunContext
 from fewtune.runtime.letterbox import letterbox_from_json
 from fewtune.runtime.preprocess import preprocess_from_json
 from fewtune.runtime.scaled import scaled_from_json
+from fewtune.runtime.session import open_session
 from fewtune.types import Example, FloatArray, Graph
 
 if TYPE_CHECKING:
@@ -140,7 +141,7 @@ class _Network:
             Tensor name to (least, greatest), and tensor name to (n, channels).
         """
         outputs = _float_tensors(self._model)
-        session = _session(_with_outputs(self._model, outputs), self._threads)
+        session = open_session(_with_outputs(self._model, outputs), self._threads)
         sampled = {node.input[0] for node in self._layers}
         generator = run.generator("calibration", "places")
         ranges: dict[str, tuple[float, float]] = {}
@@ -245,7 +246,7 @@ class _Network:
 
     def _answers(self, graph: bytes) -> list[FloatArray]:
         """For each picture: probabilities of its classes, of its pixels' classes, or scores and boxes of its places."""
-        session = _session(graph, self._threads)
+        session = open_session(graph, self._threads)
         names = [node.name for node in session.get_outputs() if node.name in ("logits", "scores", "boxes")]
         found = []
         for picture in self._pixels:
@@ -299,16 +300,6 @@ def _with_outputs(model: onnx.ModelProto, names: Sequence[str]) -> bytes:
     given = {value.name for value in copy.graph.output}
     copy.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names if name not in given)
     return copy.SerializeToString()
-
-
-def _session(graph: bytes, threads: int) -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _attribute(node: Any, name: str, default: int) -> int:

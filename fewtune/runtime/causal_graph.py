@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fewtune.progress import Step
+from fewtune.runtime.session import open_session
 from fewtune.types import FloatArray, IntArray
 
 # Texts that are written side by side, and tokens, padding included, that are read at once.
@@ -23,15 +24,7 @@ class CausalGraph:
 
     def __init__(self, model: bytes | Path, *, threads: int) -> None:
         """Open the graph; `threads` is how many one computation may use."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, threads)
         past = [node for node in self._session.get_inputs() if node.name.startswith("past.")]
         self._past = {node.name: (int(node.shape[1]), int(node.shape[3])) for node in past}
 

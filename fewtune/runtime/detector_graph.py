@@ -14,6 +14,7 @@ from fewtune.data.boxes import Detections, clipped, without_repeats
 from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.letterbox import Letterbox
+from fewtune.runtime.session import open_session
 from fewtune.types import FloatArray
 
 _HOW = (
@@ -74,15 +75,7 @@ class DetectorGraph:
             selection: what of that which comes out is an answer.
             threads: how many threads one computation may use.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, threads)
         self.letterbox = letterbox
         self.selection = selection
         self.content = model if isinstance(model, bytes) else b""

@@ -11,6 +11,7 @@ import numpy as np
 
 from fewtune.progress import Step
 from fewtune.runtime.preprocess import Preprocess
+from fewtune.runtime.session import open_session
 from fewtune.types import FloatArray
 
 # Pictures that go through the graph at once: more do not fit the processor's caches, and are slower.
@@ -28,15 +29,7 @@ class PictureGraph:
             preprocess: what pictures become before they go in.
             threads: how many threads one computation may use.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, threads)
         self.preprocess = preprocess
         self.outputs = tuple(node.name for node in self._session.get_outputs())
 

@@ -15,6 +15,7 @@ from fewtune.errors import BundleError
 from fewtune.progress import Step
 from fewtune.runtime.picture_inputs import checked_pictures
 from fewtune.runtime.scaled import Scaled, scaled_from_json
+from fewtune.runtime.session import open_session
 from fewtune.runtime.structured import StructuredRuntime
 from fewtune.types import FloatArray
 
@@ -51,15 +52,7 @@ class SegmenterGraph:
 
     def __init__(self, model: bytes | Path, *, threads: int) -> None:
         """Open the graph; `model` is its content or its file."""
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, threads)
 
     def __call__(self, pixels: FloatArray) -> FloatArray:
         """(n, 3, height, width) to (n, classes, h, w)."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fewtune.runtime.session import open_session
 from fewtune.types import FloatArray, IntArray
 
 
@@ -24,20 +25,7 @@ class Seq2SeqGraph:
             encoder, decoder: serialised ONNX models, or the files they are in.
             threads: how many threads one computation may use.
         """
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Waiting threads that spin take the cores from whatever runs beside or after the graph.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-
-        def opened(graph: bytes | Path) -> onnxruntime.InferenceSession:
-            content = graph if isinstance(graph, bytes) else str(graph)
-            return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-
-        self._encoder, self._decoder = opened(encoder), opened(decoder)
+        self._encoder, self._decoder = open_session(encoder, threads), open_session(decoder, threads)
         self._gives = [node.name for node in self._encoder.get_outputs()]
         self._outputs = [node.name for node in self._decoder.get_outputs()]
         self._states = [node for node in self._decoder.get_inputs() if f"next_{node.name}" in self._outputs]

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 
 from fewtune.progress import Step
+from fewtune.runtime.session import open_session
 from fewtune.types import FloatArray, IntArray
 
 # Tokens, padding included, that go through the graph at once: enough to fill the matrix units of a
 # processor, few enough for activations to stay in its caches.
-TOKENS_PER_BATCH = 2048
+TOKENS_PER_BATCH = 512
 # Texts that are tokenised and sorted by length together; bounds the memory of long inputs.
 TEXTS_PER_CHUNK = 8192
 
@@ -34,17 +35,9 @@ class TextGraph:
             tokenizer_json: a tokenizer in the format of Hugging Face's `tokenizers`, with its truncation.
             threads: how many threads one computation may use.
         """
-        import onnxruntime
         from tokenizers import Tokenizer
 
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        # Waiting threads that spin take the cores from whatever runs beside or after the graph.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        content = model if isinstance(model, bytes) else str(model)
-        self._session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        self._session = open_session(model, threads)
         self._wants_mask = any(node.name == "attention_mask" for node in self._session.get_inputs())
         text = tokenizer_json.decode() if isinstance(tokenizer_json, bytes) else tokenizer_json
         self._tokenizer = Tokenizer.from_str(text)

@@ -32,6 +32,7 @@ from fewtune.interfaces import (
 from fewtune.recipe import Recipe
 from fewtune.runtime.detector_graph import DetectorGraph, Selection
 from fewtune.runtime.letterbox import Letterbox
+from fewtune.runtime.session import open_session
 from fewtune.tune.batches import Shuffled
 from fewtune.tune.detection_store import kept_pictures
 from fewtune.tune.orientation import free_orientation
@@ -470,20 +471,15 @@ class DetectionFullTuner(DetectionPartialTuner):
 
 def _session(trunk: Any, width_px: int, height_px: int, threads: int) -> Callable[[FloatArray], list[FloatArray]]:
     """A frozen trunk in ONNX Runtime, which runs it faster than torch does: pixels to maps."""
-    import onnxruntime
     import torch
 
     from fewtune.backbones.detector import export_onnx
 
     with torch.no_grad():
         count = len(trunk(torch.zeros(1, 3, height_px, width_px)))
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    content = export_onnx(trunk, width_px, height_px, [f"map{number}" for number in range(count)])
-    session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+    session = open_session(
+        export_onnx(trunk, width_px, height_px, [f"map{number}" for number in range(count)]), threads
+    )
     return lambda pixels: [np.asarray(some) for some in session.run(None, {"pixels": pixels})]
 
 
