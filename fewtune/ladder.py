@@ -155,8 +155,10 @@ def climb(
     waiting = list(candidates)
 
     def attempt(candidate: Candidate) -> None:
-        reason = _without_promise(candidate, tried) or _try(
-            candidate, dataset, resampling, targets, tried, run, temperature
+        reason = (
+            _without_base(candidate, left_out)
+            or _without_promise(candidate, tried)
+            or _try(candidate, dataset, resampling, targets, tried, run, temperature)
         )
         if reason:
             left_out.append(LeftOut(candidate.name, reason))
@@ -207,9 +209,16 @@ def _show_newest(
 
 
 def _next(waiting: Sequence[Candidate], tried: Sequence[_Tried]) -> Candidate:
-    """The first of which nothing is known beforehand; when there is none left, the one that promises most."""
+    """The first of which nothing is known beforehand; when there is none left, the one that promises most.
+
+    One that is known beside another waits for that one.
+    """
     unknown = [candidate for candidate in waiting if candidate.prior is None]
-    return unknown[0] if unknown else max(waiting, key=lambda candidate: _promise(candidate, tried))
+    if unknown:
+        return unknown[0]
+    names = {candidate.name for candidate in waiting}
+    ready = [candidate for candidate in waiting if candidate.prior and candidate.prior.over not in names]
+    return max(ready, key=lambda candidate: _promise(candidate, tried))
 
 
 def _promise(candidate: Candidate, tried: Sequence[_Tried]) -> float:
@@ -262,6 +271,14 @@ def _informed(candidate: Candidate, tried: Sequence[_Tried]) -> Prior | None:
 def _place(prior: Prior | None, tried: Sequence[_Tried]) -> int | None:
     names = [some.candidate.name for some in tried]
     return names.index(prior.over) if prior is not None and prior.over in names else None
+
+
+def _without_base(candidate: Candidate, left_out: Sequence[LeftOut]) -> str:
+    """A rung that adds something to another of its method is not tried where that one was not."""
+    over = "" if candidate.prior is None else candidate.prior.over
+    if over.partition(":")[0] == candidate.method and over in {some.name for some in left_out}:
+        return f"{over}, which it adds to, was left out"
+    return ""
 
 
 def _without_promise(candidate: Candidate, tried: Sequence[_Tried]) -> str:

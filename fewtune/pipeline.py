@@ -461,7 +461,7 @@ def _with_unlabelled(
             if recipe.method != "auto"
             else f"There is nothing that learns from unlabelled data for {task.name}.",
             where="--unlabeled",
-            how="Use --method auto or head, or leave --unlabeled out."
+            how="Use --method auto, head or contrastive, or leave --unlabeled out."
             if isinstance(task, ClassifierTask)
             else "Leave --unlabeled out.",
         )

@@ -13,6 +13,7 @@ from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, climb
 from fewtune.recipe import Recipe
+from fewtune.report.wording import reason
 from fewtune.tasks.text_classification import TextClassification
 from fewtune.types import Dataset, Resampling
 
@@ -117,6 +118,20 @@ def test_what_promises_most_comes_first() -> None:
     )
     climbed = up(Made("head:x", 0.6), little, much)
     assert [rung.name for rung in climbed.rungs][:2] == ["head:x", "contrastive:x"]
+
+
+def test_a_rung_waits_for_the_one_that_it_adds_to_and_falls_with_it() -> None:
+    plain = Made("contrastive:x", 0.8, Cost(0, 1, 1), OVER_HEAD)
+    more = Made("contrastive:x with unlabelled", 0.9, Cost(0, 4, 4), Prior(plain.name, -0.15, 0.2))
+    more.model = "x"
+    climbed = up(Made("head:x", 0.6), more, plain)
+    assert [rung.name for rung in climbed.rungs][:3] == ["head:x", plain.name, more.name]
+    assert more.name in climbed.winner.candidate.name
+    failed = Made("contrastive:x", 0.8, Cost(0, 1, 1), OVER_HEAD, fails="it diverged")
+    left_out = {some.name: some.why for some in up(Made("head:x", 0.6), more, failed).left_out}
+    assert left_out[failed.name] == "it diverged"
+    assert left_out[more.name] == "contrastive:x, which it adds to, was left out"
+    assert "没有用上" in reason(left_out[more.name]).zh
 
 
 def test_a_rung_that_fails_does_so_alone() -> None:

@@ -240,6 +240,7 @@ _REASONS = {
     r"the budget was spent": "预算已经用完",
     r"the budget was spent before its first fold was done": "第一折还没做完，预算就用完了",
     r"after what the other rungs gave, it promises no more than they do": "从其他候选的结果看，它不会更好",
+    r"(\S+), which it adds to, was left out": "它所依托的 {} 没有用上",
     r"it would take about (\d+ s), and (\d+ s) of the budget were left; "
     r"a --budget longer by about (\d+) min tries it": (
         "大约需要 {}，而预算只剩 {}；把 --budget 加长约 {} 分钟就能试它"

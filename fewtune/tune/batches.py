@@ -22,6 +22,14 @@ class Numbered(Protocol):
         ...
 
 
+class Dealt(Numbered, Protocol):
+    """Batches by their number, epoch after epoch."""
+
+    def steps(self, epochs: float, /) -> int:
+        """How many batches so many epochs are; at least one."""
+        ...
+
+
 class Batches(ABC):
     """Batches of example indices, one epoch after the other without end."""
 
@@ -90,3 +98,27 @@ class Paired(Batches):
                 members = np.append(members, members[0])
             pairs += np.split(members, range(2, len(members), 2))
         return np.concatenate([pairs[i] for i in generator.permutation(len(pairs))])
+
+
+class Beside:
+    """Batches of some examples, each with a batch of others: those fill one half, however many there are of them."""
+
+    def __init__(self, first: Batches, others: Batches, offset: int) -> None:
+        """Draw both.
+
+        Args:
+            first: whose epochs count.
+            others: beside them.
+            offset: what is added to the indices of the others.
+        """
+        self._first = first
+        self._others = others
+        self._offset = offset
+
+    def __getitem__(self, number: int) -> IntArray:
+        """The indices in batch `number`, counted from 0."""
+        return np.concatenate([self._first[number], self._offset + self._others[number]])
+
+    def steps(self, epochs: float) -> int:
+        """How many batches so many epochs of the first are; at least one."""
+        return self._first.steps(epochs)

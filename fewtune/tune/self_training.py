@@ -128,13 +128,18 @@ def self_trained(
         )
 
 
-def pool_shares(dataset: Dataset, settings: Mapping[str, Any]) -> tuple[float, ...]:
+def pool_shares(dataset: Dataset, settings: Mapping[str, Any], usual: float = SHARE) -> tuple[float, ...]:
     """The shares of the unlabelled inputs that rungs learn from: none alone, or with and without, or as it is said.
+
+    Args:
+        dataset: with unlabelled inputs, or without.
+        settings: may say the share.
+        usual: the share where they do not.
 
     Raises:
         RecipeError: it is said to learn from them, and there are none.
     """
-    share = min(1.0, float(settings.get(UNLABELED, SHARE if dataset.unlabelled else 0.0)))
+    share = min(1.0, float(settings.get(UNLABELED, usual if dataset.unlabelled else 0.0)))
     if share and dataset.unlabelled is None:
         raise RecipeError(
             f"{UNLABELED} is {share:g}, and there are no unlabelled inputs to learn from.",

@@ -29,7 +29,7 @@ from fewtune.progress import Step
 from fewtune.recipe import Recipe
 from fewtune.runtime.machine import free_memory_mb
 from fewtune.runtime.text_graph import TextGraph
-from fewtune.tune.batches import Batches, Numbered
+from fewtune.tune.batches import Dealt, Numbered
 from fewtune.tune.cache import TrunkCache
 from fewtune.tune.encoder import (
     TEMPERATURE_HELP,
@@ -96,6 +96,54 @@ class Plan:
     accumulate: int
 
 
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What a training learns from.
+
+    Attributes:
+        views: n texts as the tuned layers take them.
+        targets: (n,) class indices.
+        names: the classes' names, as the layers take them.
+        pool: unlabelled texts, likewise.
+    """
+
+    views: Views
+    targets: IntArray
+    names: Views
+    pool: Views = ()
+
+    def part(self, chosen: IntArray) -> Lesson:
+        """Some of the labelled texts, with all that is beside them."""
+        return replace(self, views=[self.views[i] for i in chosen], targets=self.targets[chosen])
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """What parts of the work take on this machine, in seconds, measured on a few.
+
+    Attributes:
+        once: all texts below the cut.
+        setup: making the layers.
+        step: a batch.
+        steps: how many batches one training has.
+        encode: a text, by the tuned layers.
+        heads: all heads on the features of one tuned encoder.
+        delivered: what a head reads, by the written graph.
+    """
+
+    once: float
+    setup: float
+    step: float
+    steps: int
+    encode: float
+    heads: float
+    delivered: float
+
+    def training(self, share: float = 1.0) -> float:
+        """A training of so many of its steps."""
+        return _FIXED_SECONDS + self.setup + _LOOP_OVERHEAD * share * self.steps * self.step
+
+
 class TunedTuner(Tuner):
     """Offers one rung for every encoder that reads the data's languages, where what it needs is installed."""
 
@@ -118,7 +166,12 @@ class TunedTuner(Tuner):
                 raise MissingExtraError("train", needed_for=f"The method {self.name}", where="--method")
             return [], [LeftOut(self.name, 'it is not installed: pip install "fewtune[train]"')]
         usable, left_out = usable_models(self.name, self._encoders, dataset, recipe)
-        return [self.candidate(encoder, recipe.settings) for encoder in usable], left_out
+        return [rung for encoder in usable for rung in self.rungs(encoder, dataset, recipe)], left_out
+
+    def rungs(self, encoder: TextEncoder, dataset: Dataset, recipe: Recipe) -> list[Candidate]:
+        """What is offered of one encoder."""
+        del dataset
+        return [self.candidate(encoder, recipe.settings)]
 
 
 class TunedCandidate(Candidate):
@@ -130,6 +183,7 @@ class TunedCandidate(Candidate):
         most_read_texts: how many training texts are encoded at most after the training, for the head and
             the means of the classes.
         most_start_texts: how many are encoded at most before the training.
+        texts_beside: how many texts a step reads for each of its batch.
         gain: mean and deviation of the prior: the logarithm of the log loss, over the frozen encoder's.
     """
 
@@ -137,6 +191,7 @@ class TunedCandidate(Candidate):
     embeddings: ClassVar[bool] = False
     most_read_texts: ClassVar[int] = _MOST_READ_TEXTS
     most_start_texts: ClassVar[int] = 0
+    texts_beside: ClassVar[int] = 1
     learning_rate: ClassVar[float] = 1e-4
     gain: ClassVar[tuple[float, float]]
 
@@ -149,7 +204,7 @@ class TunedCandidate(Candidate):
         self.prior = Prior(f"head:{self.model}", *self.gain)
 
     @abstractmethod
-    def batches(self, targets: IntArray, size: int, run: RunContext, unit: str) -> Batches:
+    def batches(self, targets: IntArray, size: int, run: RunContext, unit: str) -> Dealt:
         """Which examples each batch holds."""
 
     @abstractmethod
@@ -231,18 +286,25 @@ class TunedCandidate(Candidate):
 
         # Importing Lightning takes seconds; they are not to be counted to the first fold.
         from fewtune.tune import loop
-        from fewtune.tune.layers import TunedLayers
 
         del loop
         torch.set_num_threads(run.threads)
-        plan = self.plan(dataset)
-        self._check_memory(plan, [example.input for example in dataset])
+        return self._cost(dataset, self._timings(dataset, run))
+
+    def _timings(self, dataset: Dataset, run: RunContext) -> Timings:
+        from fewtune.tune.layers import TunedLayers
+
+        plan, texts = self.plan(dataset), [example.input for example in dataset]
+        self._check_memory(plan, texts)
         targets = class_indices(dataset)
-        texts = [example.input for example in dataset]
         batches = self.batches(targets, plan.batch_size, run, f"{self.name}/probe")
         probed = [batches[number] for number in range(_PROBE_STEPS + 1)]
         chosen = np.unique(np.concatenate(probed))
-        once = 0.0 if self.embeddings else encoding_seconds(self._encoder, texts, self._below(plan), run)
+        once = (
+            0.0
+            if self.embeddings
+            else encoding_seconds(self._encoder, self._trunk_texts(dataset), self._below(plan), run)
+        )
         views = dict(zip(chosen.tolist(), self._compute_views([texts[i] for i in chosen], plan, run), strict=True))
         started = time.perf_counter()
         layers = TunedLayers(self._encoder.parts, count=plan.layers, embeddings=self.embeddings)
@@ -252,19 +314,30 @@ class TunedCandidate(Candidate):
         started = time.perf_counter()
         layers.features(sample)
         encode = (time.perf_counter() - started) / len(sample)
-        heads = self.heads_seconds(dataset, run)
-        steps = batches.steps(plan.epochs) * max(self._stops)
-        read = min(0.8 * len(texts), self.most_read_texts) + 0.2 * len(texts)
-        begun = encode * min(len(texts), self.most_start_texts)
-        looks = len(self._stops) * (encode * read + heads) + begun
-        train = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * steps * step
-        # A fold trains on four fifths of the examples.
-        each = _FIXED_SECONDS + setup + _LOOP_OVERHEAD * 0.8 * steps * step + looks
-        delivered = encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_READ_TEXTS / len(texts))
-        return Cost(
+        return Timings(
             once=once,
-            each=each,
-            final=train + begun + delivered + heads + 2.0,
+            setup=setup,
+            step=step,
+            steps=batches.steps(plan.epochs),
+            encode=encode,
+            heads=self.heads_seconds(dataset, run),
+            delivered=encoding_seconds(self._encoder, texts, None, run) * min(1.0, _MOST_READ_TEXTS / len(texts)),
+        )
+
+    def _trunk_texts(self, dataset: Dataset) -> list[str]:
+        """What the frozen layers read."""
+        return [example.input for example in dataset]
+
+    def _cost(self, dataset: Dataset, timed: Timings) -> Cost:
+        texts, last = len(dataset), max(self._stops)
+        read = min(0.8 * texts, self.most_read_texts) + 0.2 * texts
+        begun = timed.encode * min(texts, self.most_start_texts)
+        looks = len(self._stops) * (timed.encode * read + timed.heads) + begun
+        return Cost(
+            once=timed.once,
+            # A fold trains on four fifths of the examples.
+            each=timed.training(0.8 * last) + looks,
+            final=timed.training(last) + begun + timed.delivered + timed.heads + 2.0,
             delivered_mb=delivered_mb(self._encoder.graph, _GRAPHS),
         )
 
@@ -315,7 +388,7 @@ class TunedCandidate(Candidate):
         config = self._encoder.parts.config
         sample = texts[:: max(1, len(texts) // _PROBE_TEXTS)]
         lengths = np.array([len(ids) for ids in token_ids(self._encoder.parts, sample)])
-        tokens = plan.batch_size * float(lengths.mean())
+        tokens = self.texts_beside * plan.batch_size * float(lengths.mean())
         inner = 8 * int(config["hidden_size"]) + 4 * int(config["intermediate_size"])
         pairs = 2 * int(config["num_attention_heads"]) * float(lengths.max())
         return tokens * plan.layers * (inner + pairs) * _BYTES_PER_ACTIVATION / 1e6
@@ -337,9 +410,7 @@ class TunedCandidate(Candidate):
             TuningError: the loss diverged, at a lower learning rate too, or not even one fold was reached.
         """
         plan = self.plan(dataset)
-        targets = class_indices(dataset)
-        views = self._views([example.input for example in dataset], plan, run)
-        names = self._views(label_texts(dataset.labels), plan, run)
+        lesson = self._lesson(dataset, plan, run)
         settings = self._trials(plan)
         log_probs = np.full((len(settings), resampling.repeats, *_shape(dataset)), np.nan, np.float32)
         near = np.full(log_probs.shape[:-1], np.nan, np.float32)
@@ -351,7 +422,7 @@ class TunedCandidate(Candidate):
                 if not run.journal.once(f"{unit} is reached", lambda: self._reached(seconds, run)):
                     break
                 started = time.monotonic()
-                fold = self._fit_fold(plan, views, names, targets, split, unit, run, step)
+                fold = self._fit_fold(plan, lesson, split, unit, run, step)
                 log_probs[:, number // per_repeat, split.valid] = fold[:, :, :-1]
                 near[:, number // per_repeat, split.valid] = fold[:, :, -1]
                 took = run.journal.once(f"{unit} took", lambda started=started: time.monotonic() - started)
@@ -386,22 +457,13 @@ class TunedCandidate(Candidate):
         values = {**asdict(plan), **self.extra_settings(), "stops": self._stops, "heads": self.head_settings()}
         return f"{self.name} {json.dumps(values, sort_keys=True)}"
 
-    def _fit_fold(
-        self,
-        plan: Plan,
-        views: Views,
-        names: Views,
-        targets: IntArray,
-        split: Split,
-        unit: str,
-        run: RunContext,
-        step: Step,
-    ) -> FloatArray:
+    def _fit_fold(self, plan: Plan, lesson: Lesson, split: Split, unit: str, run: RunContext, step: Step) -> FloatArray:
         """(trials, validated, classes + 1) log probabilities, and the similarity to the classes in the last column."""
+        targets, names = lesson.targets, lesson.names
         train = _at_most(split.train, targets, self.most_read_texts, run, unit)
 
         def look(objective: TextObjective) -> FloatArray:
-            features = objective.layers.features([*names, *(views[i] for i in (*train, *split.valid))])
+            features = objective.layers.features([*names, *(lesson.views[i] for i in (*train, *split.valid))])
             of_names, of_train, of_valid = np.split(features, [len(names), len(names) + len(train)])
             near = similarity(of_valid, class_means(of_train, targets[train], len(names)))[:, None]
             heads = self.heads(objective, of_train, targets[train], of_names)
@@ -417,12 +479,10 @@ class TunedCandidate(Candidate):
         else:
             _, attempt = self._train(
                 plan,
-                [views[i] for i in split.train],
-                targets[split.train],
-                len(names),
+                lesson.part(split.train),
                 unit,
                 run,
-                _Part(step),
+                Part(step),
                 looks=lambda attempt: [
                     lambda objective, entry=entry: run.journal.array(entry, lambda: look(objective))
                     for entry in looked(attempt)
@@ -433,12 +493,10 @@ class TunedCandidate(Candidate):
     def _train(
         self,
         plan: Plan,
-        views: Views,
-        targets: IntArray,
-        classes: int,
+        lesson: Lesson,
         unit: str,
         run: RunContext,
-        step: _Part,
+        step: Part,
         *,
         looks: Callable[[str], Sequence[Look]],
     ) -> tuple[TextObjective, str]:
@@ -446,7 +504,7 @@ class TunedCandidate(Candidate):
 
         Args:
             plan: hyper-parameters.
-            views, targets, classes: what is learnt from.
+            lesson: what is learnt from.
             unit: the training's name, for its randomness and the journal.
             run: threads, journal.
             step: is told of progress.
@@ -459,24 +517,22 @@ class TunedCandidate(Candidate):
 
         first, second = attempts(unit)
         try:
-            return self._attempt(plan, views, targets, classes, first, run, step, looks(first)), first
+            return self._attempt(plan, lesson, first, run, step, looks(first)), first
         except DivergedError as error:
             slower = replace(plan, learning_rate=plan.learning_rate * _SLOWER)
             run.progress.say(f"{self.name}: {error}; once more at a learning rate of {slower.learning_rate:.2g}")
         try:
-            return self._attempt(slower, views, targets, classes, second, run, step, looks(second)), second
+            return self._attempt(slower, lesson, second, run, step, looks(second)), second
         except DivergedError as error:
             raise TuningError(f"{error}, at a learning rate of {slower.learning_rate:.2g} too") from None
 
     def _attempt(
         self,
         plan: Plan,
-        views: Views,
-        targets: IntArray,
-        classes: int,
+        lesson: Lesson,
         unit: str,
         run: RunContext,
-        step: _Part,
+        step: Part,
         looks: Sequence[Look],
     ) -> TextObjective:
         import torch
@@ -485,10 +541,10 @@ class TunedCandidate(Candidate):
         from fewtune.tune.loop import DivergedError, Schedule, train
 
         torch.set_num_threads(run.threads)
-        batches = self.batches(targets, plan.batch_size, run, unit)
+        batches = self.batches(lesson.targets, plan.batch_size, run, unit)
         layers = TunedLayers(self._encoder.parts, count=plan.layers, embeddings=self.embeddings, dropout=self.dropout())
         torch.manual_seed(run.seed_of(unit, "start"))
-        objective = self.objective(layers, views, targets, classes, batches)
+        objective = self.objective(layers, lesson.views, lesson.targets, len(lesson.names), batches)
         steps = max(1, round(batches.steps(plan.epochs) / plan.accumulate))
         schedule = Schedule(steps, plan.learning_rate, plan.warmup, plan.weight_decay, plan.accumulate)
         # In a training of a step or two, two stops can be the same one.
@@ -527,16 +583,14 @@ class TunedCandidate(Candidate):
         texts = [example.input for example in dataset]
         unit = f"{chosen._key(plan)}/final"
         with run.progress.step(f"Tune {self.name} on everything", total=1) as step:
-            views = chosen._views(texts, plan, run)
-            objective, _ = chosen._train(
-                plan, views, targets, len(dataset.labels), unit, run, _Part(step), looks=lambda _: [lambda _: None]
-            )
+            lesson = chosen._lesson(dataset, plan, run)
+            objective, _ = chosen._train(plan, lesson, unit, run, Part(step), looks=lambda _: [lambda _: None])
         compared = range(0, len(texts), max(1, len(texts) // _COMPARED_TEXTS))
-        in_torch = objective.layers.features([views[i] for i in compared])
+        in_torch = objective.layers.features([lesson.views[i] for i in compared])
         written = _written(
             self._encoder.parts.tuned(objective.tensors()),
             objective.layers,
-            views,
+            lesson.views,
             [texts[i] for i in compared],
             in_torch,
             run,
@@ -559,6 +613,13 @@ class TunedCandidate(Candidate):
 
     def _below(self, plan: Plan) -> int:
         return self._encoder.parts.layers - plan.layers
+
+    def _lesson(self, dataset: Dataset, plan: Plan, run: RunContext) -> Lesson:
+        return Lesson(
+            views=self._views([example.input for example in dataset], plan, run),
+            targets=class_indices(dataset),
+            names=self._views(label_texts(dataset.labels), plan, run),
+        )
 
     def _views(self, texts: Sequence[str], plan: Plan, run: RunContext) -> Views:
         """What the tuned layers take for every text: hidden states at the cut, from the trunk cache."""
@@ -617,16 +678,22 @@ def _written(
     return found
 
 
-class _Part:
-    """A step of progress as one unit of another."""
+class Part:
+    """A training's progress as one unit of another step, or as a share of one."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, share: float = 1.0) -> None:
+        """Advance `step` by `share` over the whole of `total`."""
         self._step = step
+        self._share = share
         self.total = 1
 
     def advance(self, amount: float = 1) -> None:
         """Say that `amount` more of the total is done."""
-        self._step.advance(amount / self.total)
+        self._step.advance(self._share * amount / self.total)
+
+    def shared(self, share: float) -> Part:
+        """For one of several trainings that are a unit together."""
+        return Part(self._step, self._share * share)
 
 
 def token_ids(parts: EncoderParts, texts: Sequence[str]) -> list[IntArray]:

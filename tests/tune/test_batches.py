@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fewtune.tune.batches import Batches, Paired, Shuffled
+from fewtune.tune.batches import Batches, Beside, Paired, Shuffled
 
 
 def make(kind: type[Batches], targets: np.ndarray, size: int) -> Batches:
@@ -41,3 +41,17 @@ def test_a_batch_is_the_same_whatever_was_drawn_before(kind: type[Batches]) -> N
     assert (alone[29] == seen[29]).all()
     assert (alone[3] == seen[3]).all()
     assert seen[0].tolist() != seen[forwards.per_epoch].tolist()
+
+
+def test_others_fill_a_half_of_each_batch_however_many_they_are() -> None:
+    labelled, others = np.arange(12) % 2, np.arange(100) % 2
+    first = make(Paired, labelled, 6)
+    both = Beside(first, make(Paired, others, 6), 12)
+    assert both.steps(3.0) == first.steps(3.0)
+    seen: set[int] = set()
+    for number in range(30):
+        batch = both[number]
+        assert sorted(batch[batch < 12]) == sorted(first[number])
+        assert 4 <= (batch >= 12).sum() <= 6
+        seen.update(batch.tolist())
+    assert seen == set(range(112))
