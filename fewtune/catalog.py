@@ -38,6 +38,7 @@ from fewtune.backbones.causal_lm import CausalLM, SmolLM2, causal_from, is_causa
 from fewtune.backbones.seq2seq import EMBEDDED_TRANSLATORS, TranslationModel, translator_from
 from fewtune.backbones.text_encoder import MiniLM, MultilingualE5, TextEncoder, encoder_from
 from fewtune.backbones.vision import EfficientNetLite0, VisionBackbone, vision_from
+from fewtune.backbones.whole_model import WholeModel, whole_model
 from fewtune.compress.float16 import Float16Storage
 from fewtune.compress.int4 import Int4
 from fewtune.compress.int8 import Int8
@@ -83,6 +84,12 @@ from fewtune.tune.segmentation import SegmentationFullTuner, SegmentationHeadTun
 from fewtune.tune.self_training import UNLABELED
 from fewtune.tune.tfidf import TfidfTuner
 from fewtune.tune.translation import TranslationBiasesTuner, TranslationLoraTuner, UntouchedTuner
+from fewtune.tune.whole_detection import WholeDetectionFullTuner, WholeDetectionPartialTuner
+from fewtune.tune.whole_segmentation import (
+    WholeSegmentationFullTuner,
+    WholeSegmentationHeadTuner,
+    WholeSegmentationPartialTuner,
+)
 
 _SHORT_NAMES = {"detection": ObjectDetection.name}
 _MAY_BE_ZERO = {
@@ -191,10 +198,13 @@ def _structured_tuners(recipe: Recipe, task: Task) -> list[StructuredTuner]:
         return [tuner(models) for tuner in tuners]
     if task.reads != "pictures":
         return []
-    chosen = list(networks().values()) if recipe.model == "auto" else [find_network(recipe.model)]
+    chosen = list(networks().values()) if recipe.model == "auto" else [find_picture_model(recipe.model, task)]
     policies = PicturePolicies(picture_augmentations())
     boxes = (DetectionPartialTuner, DetectionFullTuner)
     masks = (SegmentationHeadTuner, SegmentationPartialTuner, SegmentationFullTuner)
+    if isinstance(chosen[0], WholeModel):
+        boxes = (WholeDetectionPartialTuner, WholeDetectionFullTuner)
+        masks = (WholeSegmentationHeadTuner, WholeSegmentationPartialTuner, WholeSegmentationFullTuner)
     return [tuner(chosen, policies) for tuner in (*boxes, *masks)]
 
 
@@ -271,7 +281,7 @@ def find_backbone(name: str, task: Task) -> Backbone:
         return find_language_model(name)
     if task.reads == "translation":
         return find_translator(name)
-    return find_network(name) if task.reads == "pictures" else find_text_model(name)
+    return find_picture_model(name, task) if task.reads == "pictures" else find_text_model(name)
 
 
 def find_text_model(name: str) -> TextEncoder | CausalLM:
@@ -298,6 +308,20 @@ def find_translator(name: str) -> TranslationModel:
 @cache
 def _translator_in(name: str) -> TranslationModel:
     return translator_from(name)
+
+
+def find_picture_model(name: str, task: Task) -> VisionBackbone:
+    """A model that does the task by itself, by its folder or hub name, or else a network for pictures.
+
+    Raises:
+        RecipeError: there is none.
+    """
+    return _whole_model(name, task.name) or find_network(name)
+
+
+@cache
+def _whole_model(name: str, task: str) -> WholeModel | None:
+    return whole_model(name, task)
 
 
 def find_network(name: str) -> VisionBackbone:

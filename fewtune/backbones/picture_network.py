@@ -120,7 +120,7 @@ def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> P
     # DINOv2's classifier reads the mean of the patches too, and so more than what is pooled.
     known = classifies and bool(linear) and linear[-1].weight.shape == (model.config.num_labels, width)
     classifier = linear[-1] if known else None
-    stages = _transformers_stages(model.base_model)
+    stages = transformers_stages(model.base_model)
     if len(stages) > 1:
         network = PictureNetwork(stages, pool, classifier)
         if _same(network, whole, size_px):
@@ -129,7 +129,7 @@ def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> P
     return PictureNetwork([whole], nn.Identity(), classifier)
 
 
-def _transformers_stages(base: Any) -> list[nn.Module]:
+def transformers_stages(base: Any) -> list[nn.Module]:
     """What makes maps or tokens of pixels, and the parts that these go through."""
     parts: dict[str, Any] = dict(base.named_modules())
     rows = next((parts[name] for name in _ROWS if isinstance(parts.get(name), nn.ModuleList)), None)
@@ -242,12 +242,16 @@ class _Pooled(nn.Module):
         self.model = model
 
     def forward(self, x: Tensor) -> Tensor:
-        given = self.model(x)
-        pooled = getattr(given, "pooler_output", None)
-        if pooled is not None:
-            return pooled.flatten(1)
-        last = given.last_hidden_state
-        return last.mean((2, 3)) if last.ndim == 4 else last[:, 0]
+        return pooled_output(self.model(x))
+
+
+def pooled_output(given: Any) -> Tensor:
+    """(n, width) of what a Transformers backbone gives."""
+    pooled = getattr(given, "pooler_output", None)
+    if pooled is not None:
+        return pooled.flatten(1)
+    last = given.last_hidden_state
+    return last.mean((2, 3)) if last.ndim == 4 else last[:, 0]
 
 
 class _TransformersPool(nn.Module):

@@ -6,7 +6,6 @@ maps of the network's own stages; its logits have a quarter of the picture's res
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,8 +17,6 @@ from fewtune.backbones.torch_onnx import write_onnx
 
 # Of a map for each scale, largest first: what the decoder reads.
 STRIDES = (4, 8, 16, 32)
-# The logits' pixels are so many of the picture's.
-LOGITS_STRIDE = STRIDES[0]
 _PYRAMID_CHANNELS = 128
 _DECODER_CHANNELS = 64
 _DROPOUT = 0.1
@@ -105,6 +102,10 @@ class Segmenter(nn.Module):
         for number, stage in enumerate(self.stages):
             stage.requires_grad_(number >= count)
 
+    def learnt(self) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+        """What learns: that which begins from nothing, and that which was pretrained."""
+        return _learnt(self.decoder, self.classify), _learnt(self.stages)
+
     def train(self, mode: bool = True) -> Segmenter:
         """Change the mode of the decoder; the stages stay as in evaluation."""
         super().train(mode)
@@ -125,16 +126,15 @@ class Segmenter(nn.Module):
         return maps
 
 
-def export_segmenter(segmenter: Segmenter, size_px: int) -> bytes:
+def export_segmenter(segmenter: nn.Module, size_px: int) -> bytes:
     """A serialised ONNX model: `pixels` (batch, 3, height, width) float32 in, `logits` out; any multiples of 32."""
     plain = settled(segmenter).to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
     axes = {
         "pixels": {0: "batch", 2: "height", 3: "width"},
-        "logits": {0: "batch", 2: "quarter_height", 3: "quarter_width"},
+        "logits": {0: "batch", 2: "logits_height", 3: "logits_width"},
     }
     return write_onnx(plain, (1, 3, size_px, size_px), axes)
 
 
-def learnt_parameters(modules: Sequence[nn.Module]) -> list[nn.Parameter]:
-    """Of several modules, all that learn."""
+def _learnt(*modules: nn.Module) -> list[nn.Parameter]:
     return [parameter for module in modules for parameter in module.parameters() if parameter.requires_grad]

@@ -43,8 +43,13 @@ def write_onnx(module: nn.Module, pixels: tuple[int, int, int, int], axes: Mappi
             )
     except OnnxExporterError as error:
         raise RecipeError(
-            f"The network cannot be written as ONNX: {str(error).strip().splitlines()[0]}",
+            f"The network cannot be written as ONNX: {_reason(error)}",
             where="--model",
             how="Choose another --model; `fewtune models` lists those that are known to work.",
         ) from None
     return file.getvalue()
+
+
+def _reason(error: Exception) -> str:
+    """What the exporter says, without its plea for a pull request and what it has seen."""
+    return str(error).strip().splitlines()[0].partition(". Please ")[0]

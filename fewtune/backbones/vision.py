@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from abc import abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,13 @@ if TYPE_CHECKING:
     from fewtune.backbones.picture_network import PictureNetwork
 
 _HOW = "`fewtune models` lists what can be used here without a download."
+# What a model of Transformers' that is no network by itself was saved for, and what would do.
+_OTHER_TASKS = {
+    "ForObjectDetection": "It finds boxes: use it with --task object-detection.",
+    "ForSemanticSegmentation": "It gives masks: use it with --task segmentation.",
+    "ForUniversalSegmentation": "It gives a set of masks; use one for semantic segmentation, such as a SegFormer.",
+    "ForInstanceSegmentation": "It gives a set of masks; use one for semantic segmentation, such as a SegFormer.",
+}
 
 
 class VisionBackbone(Backbone):
@@ -145,22 +152,27 @@ class NamedNetwork(VisionBackbone):
     @property
     def info(self) -> ModelInfo:
         """What it is, as far as that is known before it is read."""
-        return ModelInfo(
-            name=self._name,
-            task="pictures",
-            summary="a network of your own",
-            parameters_millions=0.0,
-            download_mb=0.0,
-            licence="unknown: see its source",
-            languages=(),
-            package="",
-            extra="train",
-            installed=True,
-        )
+        return network_info(self._name)
 
     def load(self) -> tuple[PictureNetwork, Preprocess]:
         """Read the weights. Raises RecipeError where they cannot be had."""
         return self._load()
+
+
+def network_info(name: str) -> ModelInfo:
+    """What is known of a network of one's own before it is read."""
+    return ModelInfo(
+        name=name,
+        task="pictures",
+        summary="a network of your own",
+        parameters_millions=0.0,
+        download_mb=0.0,
+        licence="unknown: see its source",
+        languages=(),
+        package="",
+        extra="train",
+        installed=True,
+    )
 
 
 def vision_from(name: str) -> VisionBackbone:
@@ -212,7 +224,7 @@ def _timm_network(source: str, name: str) -> tuple[PictureNetwork, Preprocess]:
     try:
         model = _timm().create_model(source, pretrained=True)
     except Exception as error:  # the hub's client, timm and safetensors each raise their own
-        raise _unavailable(name, error) from None
+        raise unavailable(name, error) from None
     return _from_timm(model)
 
 
@@ -240,20 +252,21 @@ def _transformers_network(source: str, name: str) -> tuple[PictureNetwork, Prepr
     try:
         config = AutoConfig.from_pretrained(source)
     except Exception as error:  # the hub's client and Transformers each raise their own
-        raise _unavailable(name, error) from None
+        raise unavailable(name, error) from None
     if type(config) not in MODEL_FOR_IMAGE_CLASSIFICATION_MAPPING:
+        saved = " ".join(config.architectures or [])
         raise RecipeError(
             f"The model {name!r} cannot be used for pictures: Transformers classifies none with a {config.model_type}.",
             where="--model",
-            how=_HOW,
+            how=next((how for ending, how in _OTHER_TASKS.items() if saved.endswith(ending)), _HOW),
         )
     try:
         model, told = AutoModelForImageClassification.from_pretrained(
             source, use_safetensors=True, output_loading_info=True
         )
-        preprocess = _transformers_preprocess(AutoImageProcessor.from_pretrained(source).to_dict())
+        preprocess = transformers_preprocess(AutoImageProcessor.from_pretrained(source).to_dict())
     except Exception as error:  # the hub's client, Transformers and safetensors each raise their own
-        raise _unavailable(name, error) from None
+        raise unavailable(name, error) from None
     # A checkpoint for boxes or masks has no classifier for pictures; one of something else not even the network.
     fresh = set(told["missing_keys"])
     missing = sorted(key for key in fresh if key.startswith(f"{model.base_model_prefix}."))
@@ -266,7 +279,7 @@ def _transformers_network(source: str, name: str) -> tuple[PictureNetwork, Prepr
     return from_transformers(model, preprocess.size_px, classifies=not fresh), preprocess
 
 
-def _transformers_preprocess(given: dict[str, Any]) -> Preprocess:
+def transformers_preprocess(given: Mapping[str, Any]) -> Preprocess:
     """Size, crop and scale by an image processor's names; pictures that it would squash are cropped to a square."""
     size = given["size"]
     shorter = int(size.get("shortest_edge") or size["height"])
@@ -276,10 +289,19 @@ def _transformers_preprocess(given: dict[str, Any]) -> Preprocess:
         crop = min(1.0, size_px / shorter)
     filters = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
     interpolation = filters[int(given.get("resample", 3))]
-    return Preprocess(size_px, crop, interpolation, tuple(given["image_mean"]), tuple(given["image_std"]))
+    mean, std = (given["image_mean"], given["image_std"]) if given.get("do_normalize") else ((0.0,) * 3, (1.0,) * 3)
+    # Ours divides by 255 first, whatever the processor multiplies by.
+    scale = 255 * float(given.get("rescale_factor", 1 / 255)) if given.get("do_rescale", True) else 255.0
+    return Preprocess(size_px, crop, interpolation, _scaled(mean, scale), _scaled(std, scale))
 
 
-def _unavailable(name: str, error: Exception) -> RecipeError:
+def _scaled(values: Sequence[float], scale: float) -> tuple[float, float, float]:
+    red, green, blue = (float(value) / scale for value in values)
+    return red, green, blue
+
+
+def unavailable(name: str, error: Exception) -> RecipeError:
+    """What is said where a model cannot be read."""
     reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     return RecipeError(
         f"The model {name!r} cannot be had: neither here nor from the model hub ({reason}).", where="--model", how=_HOW

@@ -30,8 +30,8 @@ from fewtune.errors import OutputError, RecipeError, nearest
 
 _ONNX_INSTEAD = "Use --format onnx, which runs in any ONNX runtime."
 _NO_PLACE = {
-    "object-detection": "This detector is fewtune's own: Transformers and timm have no such architecture.",
-    "segmentation": "This segmenter's decoder has no place in Transformers or timm.",
+    "object-detection": "A tuned detector is kept as its ONNX graph, not as weights that Transformers or timm read.",
+    "segmentation": "A tuned segmenter is kept as its ONNX graph, not as weights that Transformers or timm read.",
     "translation": "Marian's students have recurrent decoders, which Transformers' Marian has not.",
 }
 _HEAD = ("classifier.weight", "classifier.bias")

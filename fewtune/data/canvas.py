@@ -19,10 +19,14 @@ _LARGEST_AREA = 640 * 480
 _WANTED_SIDE_PX = 16.0
 
 
+def canvas_of(dataset: Dataset, area: float) -> tuple[int, int]:
+    """Width and height in pixels, multiples of 32, of about that area, for pictures like these."""
+    return _of_area(area, _ratio(dataset))
+
+
 def canvas_size(dataset: Dataset) -> tuple[int, int]:
     """Width and height in pixels, multiples of 32, for pictures and boxes like these."""
-    shapes = np.array(list(_shapes(dataset)), np.float64).reshape(-1, 2)
-    ratio = float(np.exp(np.median(np.log(shapes[:, 0] / shapes[:, 1])))) if len(shapes) else 1.0
+    ratio = _ratio(dataset)
     usual = _of_area(_USUAL_AREA, ratio)
     sides = [float(np.median(some)) for some in sides_by_class(dataset, *usual) if len(some)]
     short = _WANTED_SIDE_PX / max(1e-6, min(sides, default=_WANTED_SIDE_PX))
@@ -48,6 +52,12 @@ def _shapes(dataset: Dataset) -> Iterator[tuple[int, int]]:
         fact = facts(example.input)
         if not fact.error:
             yield fact.upright_size
+
+
+def _ratio(dataset: Dataset) -> float:
+    """Of the pictures' widths to their heights, in the middle."""
+    shapes = np.array(list(_shapes(dataset)), np.float64).reshape(-1, 2)
+    return float(np.exp(np.median(np.log(shapes[:, 0] / shapes[:, 1])))) if len(shapes) else 1.0
 
 
 def _of_area(area: float, ratio: float) -> tuple[int, int]:

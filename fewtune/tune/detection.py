@@ -11,7 +11,7 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import numpy as np
 
@@ -42,7 +42,10 @@ from fewtune.types import Dataset, Example, FloatArray, Graph, LeftOut, Resampli
 
 if TYPE_CHECKING:
     from fewtune.backbones.detector import Detector
-    from fewtune.tune.detection_objective import DetectionObjective
+    from fewtune.tune.detection_objective import BoxViews, DetectionObjective
+    from fewtune.tune.set_prediction import SetPredictionObjective
+
+    BoxObjective = DetectionObjective | SetPredictionObjective
 
 STRIDES = (8, 16, 32)
 _WIDTH = 96
@@ -65,8 +68,8 @@ _COMPARED_PICTURES = 4
 
 SETTINGS = {
     "steps": "optimiser steps",
-    "frozen": "share of the steps in which the whole network is frozen: pyramid and head alone are learnt",
-    "stages": "how many of the network's stages are tuned after that, from the top",
+    "frozen": "share of the steps in which that learns alone which is not pretrained: pyramid and head, or the classes",
+    "stages": "how many of the network's stages are tuned after that, from the top; of a detector the decoder first",
     "batch_size": "pictures a step",
     "learning_rate": "the highest, after warming up",
     "network_rate": "share of the learning rate that the network's own stages get",
@@ -108,10 +111,20 @@ class DetectionCandidate(StructuredCandidate):
     """A detector on one network.
 
     Attributes:
-        everything: whether all stages are tuned, from the pixels on and from the start.
+        everything: whether all stages are tuned, from the pixels on.
+        usual: settings that are so where nothing else is asked for.
+        selection: which of the boxes are answers.
     """
 
     everything: ClassVar[bool] = False
+    usual: ClassVar[Mapping[str, float]] = {
+        "frozen": 0.25,
+        "stages": 2,
+        "learning_rate": 1.5e-3,
+        "network_rate": 0.2,
+        "weight_decay": 0.05,
+    }
+    selection: ClassVar[Selection] = Selection()
 
     def __init__(
         self, network: VisionBackbone, settings: Mapping[str, Any], policies: PicturePolicies, augment: str | None
@@ -138,7 +151,7 @@ class DetectionCandidate(StructuredCandidate):
 
         del loop
         started = time.perf_counter()
-        plan = self._untimed(dataset, run)
+        plan = self._untimed(dataset, run, self._share(dataset, seconds, run))
         frozen, tuned = self._probe(dataset, plan, run)
         probing = time.perf_counter() - started
         step = _LOOP_OVERHEAD * (plan.frozen * frozen + (1 - plan.frozen) * tuned)
@@ -155,28 +168,33 @@ class DetectionCandidate(StructuredCandidate):
         most = max(_MOST_STEPS_OF_FEW, round(_MOST_EPOCHS * pictures / batch_size))
         return int(min(most, possible))
 
-    def _untimed(self, dataset: Dataset, run: RunContext) -> DetectionPlan:
+    def _share(self, dataset: Dataset, seconds: float, run: RunContext) -> float:
+        """At what share of their usual sides pictures are seen."""
+        del dataset, seconds, run
+        return 1.0
+
+    def _canvas(self, dataset: Dataset, share: float) -> tuple[int, int]:
+        """Its width and height, where nothing else is asked for."""
+        del share
+        return canvas_size(dataset)
+
+    @property
+    def _stages(self) -> int:
+        """How many can be tuned."""
+        return len(self._network.network.stages)
+
+    def _untimed(self, dataset: Dataset, run: RunContext, share: float) -> DetectionPlan:
         """The plan without steps, where the settings give none."""
-        given = dict(self._settings)
-        width, height = canvas_size(dataset)
-        paths = [example.input for example in dataset]
-        augment = (
-            self._augment
-            or self._policies.preset(
-                dataset.task, *free_orientation(self._network, paths, threads=run.threads).names
-            ).full_name
-        )
-        stages = len(self._network.network.stages)
-        trained = stages if self.everything else int(given.get("stages", 2))
+        given = {**self.usual, **self._settings}
+        width, height = self._canvas(dataset, share)
+        augment = self._augment or self._preset(dataset, run)
+        stages = self._stages
+        trained = stages if self.everything else int(given["stages"])
         plan = _plan_of(
             {
                 "steps": 0,
-                "frozen": 0.0 if self.everything else 0.25,
                 "batch_size": 4,
-                "learning_rate": 1.5e-3,
-                "network_rate": 0.2,
                 "warmup": 0.1,
-                "weight_decay": 0.05,
                 "width_px": width,
                 "height_px": height,
                 "augment": augment,
@@ -189,6 +207,12 @@ class DetectionCandidate(StructuredCandidate):
             if side % MULTIPLE_PX:
                 raise RecipeError(f"{name} cannot be {side}: it is a multiple of {MULTIPLE_PX}.", where="--set")
         return plan
+
+    def _preset(self, dataset: Dataset, run: RunContext) -> str:
+        """What is right nearly everywhere, and what makes no difference to these pictures."""
+        paths = [example.input for example in dataset]
+        free = free_orientation(self._network, paths, threads=run.threads).names
+        return self._policies.preset(dataset.task, *free).full_name
 
     def _probe(self, dataset: Dataset, plan: DetectionPlan, run: RunContext) -> tuple[float, float]:
         """Seconds of a step with the network frozen, and of one with its stages tuned."""
@@ -272,7 +296,7 @@ class DetectionCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Any,
-    ) -> tuple[DetectionObjective, Course]:
+    ) -> tuple[BoxObjective, Course]:
         """Train; once more at a lower learning rate where the loss diverges."""
         import torch
 
@@ -315,21 +339,31 @@ class DetectionCandidate(StructuredCandidate):
         unit: str,
         steps: int,
         run: RunContext,
-    ) -> DetectionObjective:
+    ) -> BoxObjective:
         from fewtune.tune.detection_objective import DetectionObjective, Phases
 
-        letterbox = self._letterbox(plan)
         detector = self._detector(plan, dataset)
         whole, trunk = self._trunks(plan, detector, run.threads)
         return DetectionObjective(
             detector,
-            kept_pictures(examples, letterbox, run),
-            Shuffled(np.zeros(len(examples), np.int64), plan.batch_size, lambda e: run.generator(unit, "epoch", e)),
-            letterbox=letterbox,
-            policy=self._policies.named(plan.augment, dataset.task),
+            self._views(plan, examples, dataset, unit, run),
             phases=Phases(round(plan.frozen * steps), plan.network_rate),
             whole_trunk=whole,
             trunk=trunk,
+        )
+
+    def _views(
+        self, plan: DetectionPlan, examples: Sequence[Example], dataset: Dataset, unit: str, run: RunContext
+    ) -> BoxViews:
+        """What is learnt from."""
+        from fewtune.tune.detection_objective import BoxViews
+
+        letterbox = self._letterbox(plan)
+        return BoxViews(
+            kept_pictures(examples, letterbox, run),
+            Shuffled(np.zeros(len(examples), np.int64), plan.batch_size, lambda e: run.generator(unit, "epoch", e)),
+            letterbox,
+            self._policies.named(plan.augment, dataset.task),
         )
 
     def _letterbox(self, plan: DetectionPlan) -> Letterbox:
@@ -389,21 +423,21 @@ class DetectionCandidate(StructuredCandidate):
             trunk = _session(Trunk(network, detector.cut, detector.read), *size, threads)
         return whole, trunk
 
-    def _graph(self, objective: DetectionObjective, plan: DetectionPlan, run: RunContext) -> DetectorGraph:
+    def _graph(self, objective: BoxObjective, plan: DetectionPlan, run: RunContext) -> DetectorGraph:
         """Trunk and the mean of the detector's weights, as they are delivered."""
         from fewtune.backbones.detector import export_onnx
 
         content = export_onnx(self._whole(objective), plan.width_px, plan.height_px, ["boxes", "scores"])
-        return DetectorGraph(content, self._letterbox(plan), Selection(), threads=run.threads)
+        return DetectorGraph(content, self._letterbox(plan), self.selection, threads=run.threads)
 
-    def _whole(self, objective: DetectionObjective) -> Any:
+    def _whole(self, objective: BoxObjective) -> Any:
         from fewtune.backbones.detector import Trunk, Whole
 
-        detector = objective.mean.module
+        detector = cast("Detector", objective.mean.module)
         trunk = Trunk(self._network.network, detector.cut, detector.read) if detector.cut else None
         return Whole(trunk, detector).eval()
 
-    def _check_same(self, graph: DetectorGraph, objective: DetectionObjective, pictures: Sequence[Any]) -> None:
+    def _check_same(self, graph: DetectorGraph, objective: BoxObjective, pictures: Sequence[Any]) -> None:
         """The written graph must compute what was tuned."""
         import torch
 
@@ -411,11 +445,19 @@ class DetectionCandidate(StructuredCandidate):
         with torch.no_grad():
             boxes, scores = (tensor.numpy() for tensor in self._whole(objective)(torch.from_numpy(pixels)))
         written_boxes, written_scores = graph.raw(pixels)
-        seen = (scores >= graph.selection.least_score).any(axis=-1)
-        off_px = float(np.abs(boxes - written_boxes)[seen].max(initial=0.0))
-        off = float(np.abs(scores - written_scores).max(initial=0.0))
+        off_px, off = self._apart(boxes, scores, written_boxes, written_scores)
         if not (off_px <= 0.5 and off <= 1e-3):
             raise InternalError(f"The written graph's boxes are off by {off_px:.2g} pixels, its scores by {off:.2g}.")
+
+    def _apart(
+        self, boxes: FloatArray, scores: FloatArray, other_boxes: FloatArray, other_scores: FloatArray
+    ) -> tuple[float, float]:
+        """How far apart are (n, places, 4) boxes that count, in pixels, and (n, places, classes) scores."""
+        seen = (scores >= self.selection.least_score).any(axis=-1)
+        return (
+            float(np.abs(boxes - other_boxes)[seen].max(initial=0.0)),
+            float(np.abs(scores - other_scores).max(initial=0.0)),
+        )
 
     def _key(self, plan: DetectionPlan) -> str:
         """What the journal knows this training by, whatever the clock does to it: its randomness comes from that."""
@@ -433,6 +475,7 @@ class DetectionFullCandidate(DetectionCandidate):
 
     method = "full"
     everything = True
+    usual: ClassVar[Mapping[str, float]] = {**DetectionCandidate.usual, "frozen": 0.0}
 
 
 class DetectionPartialTuner(StructuredTuner):
@@ -483,7 +526,7 @@ def _session(trunk: Any, width_px: int, height_px: int, threads: int) -> Callabl
     return lambda pixels: [np.asarray(some) for some in session.run(None, {"pixels": pixels})]
 
 
-def _step_seconds(objective: DetectionObjective, batch: int) -> float:
+def _step_seconds(objective: BoxObjective, batch: int) -> float:
     """Of a forward and a backward pass of one batch: the median, after one that warms up."""
     seconds = []
     for number in range(_PROBE_STEPS + 1):

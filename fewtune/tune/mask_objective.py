@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from fewtune.augment.picture_policy import Frame, PicturePolicy
 from fewtune.augment.scene import Scene
-from fewtune.backbones.segmenter import Segmenter, learnt_parameters
+from fewtune.backbones.segmenter import Segmenter
+from fewtune.backbones.whole_network import WholeSegmenter
 from fewtune.data.mask import IGNORE
 from fewtune.runtime.scaled import Scaled
 from fewtune.tune.batches import Numbered
@@ -58,13 +59,13 @@ class Views:
 class MaskObjective(Objective):
     """Cross-entropy plus one minus Dice (Milletari et al. 2016, arXiv:1606.04797) of the classes in the batch.
 
-    The decoder learns alone at first: what its fresh weights would send back would spoil the stages below it
-    (Kumar et al. 2022, arXiv:2202.10054). The weights that are delivered are their running mean.
+    What begins from nothing learns alone at first: what its fresh weights would send back would spoil the stages below
+    it (Kumar et al. 2022, arXiv:2202.10054). The weights that are delivered are their running mean.
     """
 
     def __init__(
         self,
-        segmenter: Segmenter,
+        segmenter: Segmenter | WholeSegmenter,
         pictures: Sequence[Masked],
         chosen: IntArray,
         batch_of: Numbered,
@@ -80,7 +81,7 @@ class MaskObjective(Objective):
         Args:
             segmenter, pictures, chosen, batch_of, views: what learns, from what.
             cut: stages below it stay frozen.
-            alone: steps in which the decoder learns alone.
+            alone: steps in which what begins from nothing learns alone.
             stages_rate: the stages' share of the learning rate.
             dice: what Dice counts beside cross-entropy.
         """
@@ -92,10 +93,9 @@ class MaskObjective(Objective):
         segmenter.freeze(cut)
 
     def rates(self) -> list[tuple[list[nn.Parameter], float]]:
-        """The decoder at all of the learning rate, the stages at a share of it."""
-        decoder = learnt_parameters([self.segmenter.decoder, self.segmenter.classify])
-        stages = learnt_parameters([self.segmenter.stages])
-        return [(decoder, 1.0), *([(stages, self._stages_rate)] if stages else [])]
+        """What begins from nothing at all of the learning rate, the stages at a share of it."""
+        fresh, stages = self.segmenter.learnt()
+        return [(fresh, 1.0), *([(stages, self._stages_rate)] if stages else [])]
 
     def after_step(self) -> None:
         """Move the mean of the weights."""

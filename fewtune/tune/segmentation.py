@@ -43,6 +43,7 @@ from fewtune.types import Dataset, FloatArray, Graph, IntArray, LeftOut, Resampl
 
 if TYPE_CHECKING:
     from fewtune.backbones.segmenter import Segmenter
+    from fewtune.backbones.whole_network import WholeSegmenter
 
 STRIDE = 32
 _LARGEST_PX = 512
@@ -71,11 +72,11 @@ SETTINGS = {
     "augment": PICTURE_AUGMENT_HELP,
     "batch_size": "such squares a step",
     "steps": "how many there are",
-    "learning_rate": "the decoder's highest, after warming up",
+    "learning_rate": "the highest, after warming up",
     "stages_rate": "the network's share of the learning rate",
     "warmup": "share of the steps in which the learning rate rises",
     "weight_decay": "of AdamW",
-    "alone": "share of the steps in which the decoder learns alone",
+    "alone": "share of the steps in which that learns alone which is not pretrained: the decoder, or its classifier",
     "dice": "what Dice counts beside cross-entropy",
     "stages": "how many of the network's stages learn, from the top; a stage ends where the pictures' scale changes",
     "pace": PACE_HELP,
@@ -128,11 +129,11 @@ class SegmentationCandidate(StructuredCandidate):
 
     Attributes:
         tuned_stages: how many of its stages learn, where nothing else is asked for; None: all.
-        alone: share of the steps in which the decoder learns alone.
+        usual: settings that are so where nothing else is asked for.
     """
 
     tuned_stages: ClassVar[int | None] = None
-    alone: ClassVar[float] = 0.1
+    usual: ClassVar[Mapping[str, float]] = {"learning_rate": 1e-3, "stages_rate": 0.3, "alone": 0.1}
 
     def __init__(
         self, network: VisionBackbone, settings: Mapping[str, Any], policies: PicturePolicies, augment: str | None
@@ -183,8 +184,8 @@ class SegmentationCandidate(StructuredCandidate):
 
     def _sized(self, dataset: Dataset, share: float, augment: str) -> SegmentationPlan:
         """The hyper-parameters, at a share of the pictures' usual size; steps are not known yet."""
-        given = self._settings
-        size_px = int(given.get("size_px", _up(min(_LARGEST_PX, _usual_side(dataset)) * share)))
+        given = {**self.usual, **self._settings}
+        size_px = int(given.get("size_px", _up(min(self._largest_px, _usual_side(dataset)) * share)))
         stages = len(self._fresh(2).stages)
         tuned = stages if self.tuned_stages is None else self.tuned_stages
         return SegmentationPlan(
@@ -193,11 +194,11 @@ class SegmentationCandidate(StructuredCandidate):
             augment=augment,
             batch_size=max(1, int(given.get("batch_size", 6))),
             steps=0,
-            learning_rate=float(given.get("learning_rate", 1e-3)),
-            stages_rate=float(given.get("stages_rate", 0.3)),
+            learning_rate=float(given["learning_rate"]),
+            stages_rate=float(given["stages_rate"]),
             warmup=float(given.get("warmup", 0.1)),
             weight_decay=float(given.get("weight_decay", 0.02)),
-            alone=float(given.get("alone", self.alone)),
+            alone=float(given["alone"]),
             dice=float(given.get("dice", 1.0)),
             stages=min(stages, int(given.get("stages", tuned))),
             pace=str(given.get("pace", "")),
@@ -274,7 +275,7 @@ class SegmentationCandidate(StructuredCandidate):
         Raises:
             TuningError: the loss diverged, at a lower learning rate too.
         """
-        from fewtune.backbones.segmenter import LOGITS_STRIDE, export_segmenter
+        from fewtune.backbones.segmenter import export_segmenter
 
         started = time.perf_counter()
         plan, info = SegmentationPlan(**settings), self._network.info
@@ -286,6 +287,7 @@ class SegmentationCandidate(StructuredCandidate):
             segmenter, course = self._train(plan, pictures, everything, len(dataset.labels), unit, run, step)
         graph = export_segmenter(segmenter, plan.crop_px)
         forward = _forward(segmenter)
+        below = plan.crop_px // forward(np.zeros((1, 3, plan.crop_px, plan.crop_px), np.float32)).shape[2]
 
         def reference(inputs: Sequence[Any]) -> list[IndexMask]:
             return segment(inputs, forward, preprocess)
@@ -297,7 +299,7 @@ class SegmentationCandidate(StructuredCandidate):
                 "pixels": f"float32 [batch, 3, height, width]: a picture as preprocess.json says; multiples of {STRIDE}"
             },
             outputs={
-                "logits": f"float32 [batch, {len(dataset.labels)}, height / {LOGITS_STRIDE}, width / {LOGITS_STRIDE}]: "
+                "logits": f"float32 [batch, {len(dataset.labels)}, height / {below}, width / {below}]: "
                 "scaled to the picture's size, the largest is a pixel's class"
             },
             tokenizer="",
@@ -322,7 +324,7 @@ class SegmentationCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Step,
-    ) -> tuple[Segmenter, Course]:
+    ) -> tuple[Segmenter | WholeSegmenter, Course]:
         """Train; once more at a lower learning rate where the loss diverges."""
         from fewtune.tune.loop import DivergedError
 
@@ -345,7 +347,7 @@ class SegmentationCandidate(StructuredCandidate):
         unit: str,
         run: RunContext,
         step: Step,
-    ) -> tuple[Segmenter, Course]:
+    ) -> tuple[Segmenter | WholeSegmenter, Course]:
         import torch
 
         from fewtune.tune.loop import Schedule, train
@@ -369,7 +371,12 @@ class SegmentationCandidate(StructuredCandidate):
         return objective.mean.module.eval(), course
 
     def _objective(
-        self, plan: SegmentationPlan, segmenter: Segmenter, pictures: Sequence[Masked], chosen: IntArray, batches: Any
+        self,
+        plan: SegmentationPlan,
+        segmenter: Segmenter | WholeSegmenter,
+        pictures: Sequence[Masked],
+        chosen: IntArray,
+        batches: Any,
     ) -> Any:
         from fewtune.tune.mask_objective import MaskObjective, Views
 
@@ -385,7 +392,12 @@ class SegmentationCandidate(StructuredCandidate):
             dice=plan.dice,
         )
 
-    def _fresh(self, classes: int) -> Segmenter:
+    @property
+    def _largest_px(self) -> int:
+        """Of the longer side of pictures, where nothing else is asked for."""
+        return _LARGEST_PX
+
+    def _fresh(self, classes: int) -> Segmenter | WholeSegmenter:
         from fewtune.backbones.segmenter import NoPyramidError, Segmenter
 
         try:
@@ -504,7 +516,7 @@ def _most_steps(plan: SegmentationPlan, examples: int) -> int:
     return min(_MOST_STEPS, max(_ENOUGH_STEPS, math.ceil(_MOST_VIEWS * examples / plan.batch_size)))
 
 
-def _forward(segmenter: Segmenter) -> Any:
+def _forward(segmenter: Segmenter | WholeSegmenter) -> Any:
     """(n, 3, height, width) to logits, in torch."""
     import torch
 
