@@ -98,7 +98,7 @@ class Translation(StructuredTask):
         if isinstance(source, str | Path) and Path(source).suffix.lower() == _MEMORY and not recipe.text:
             table, document = read_waiting(Path(source), self._languages)
             if table.rows:
-                note = f"{table.source}: {len(table.rows)} texts to translate"
+                note = f"{table.source}: {len(table.rows)} texts that wait for a translation"
                 return Inputs(table, tuple(table.column(self._languages[0])), (note,), document)
         if isinstance(source, str | Path) and Path(source).suffix.lower() in (_CATALOGUE, _MEMORY):
             pairs = read_pairs(source, text=recipe.text)
