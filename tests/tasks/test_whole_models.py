@@ -104,7 +104,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_detector_learns_to_find_things_and_predicts_without_torch(place: Path, tmp_path: Path) -> None:
     options: dict[str, Any] = {**QUICK, "model": str(place / "rt_detr"), "test": str(place / "boxes")}
-    model = fewtune.fit(place / "boxes", out=tmp_path / "out", settings={**LEARN, "steps": 150}, **options)
+    model = fewtune.fit(place / "boxes", out=tmp_path / "out", settings={**LEARN, "steps": 350}, **options)
     assert model.scores["map_50"].value > 0.5
     picture = str(place / "boxes" / "images" / "001.png")
     code = (
