@@ -234,7 +234,7 @@ def _filled(inputs: Inputs, answers: Sequence[str], suffix: str) -> str:
     """The file that the inputs came from, with the answers in it."""
     if suffix == _CATALOGUE:
         return fill_untranslated(inputs.document, answers, name=inputs.table.source)
-    source, target, _ = inputs.table.columns
+    source, target = inputs.table.columns[:2]
     return fill_waiting(inputs.document, answers, (source, target), name=inputs.table.source)
 
 
