@@ -83,6 +83,11 @@ class InternalError(FewtuneError):
     exit_status = 1
 
 
+def first_line(error: BaseException) -> str:
+    """The first line of what a library's error says; its kind where it says nothing."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """A sentence naming the nearest of `known`, or all of them where none is near."""
     by_lower = {candidate.lower(): candidate for candidate in sorted(known)}

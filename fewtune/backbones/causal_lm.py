@@ -16,7 +16,7 @@ from fewtune.backbones.chat_template import chat_format
 from fewtune.backbones.embedded import package_folder
 from fewtune.backbones.gguf import GgufFile
 from fewtune.backbones.llama_onnx import FAMILIES, Bits, LlamaWeights, check_family, decoder_graph
-from fewtune.errors import RecipeError
+from fewtune.errors import RecipeError, first_line
 from fewtune.interfaces import Backbone, ModelInfo
 from fewtune.runtime.chat import ChatFormat
 
@@ -367,7 +367,7 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_FILES)))
     except (OSError, ValueError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise RecipeError(
             f"There is no model {name!r}: no folder of that name, and the model hub did not give it ({reason}).",
             where="--model",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from fewtune.backbones.folded_norm import settled, stages_to_tune
 from fewtune.backbones.picture_network import PictureNetwork
 from fewtune.backbones.torch_onnx import write_onnx
+from fewtune.errors import first_line
 
 # Of a map for each scale, largest first: what the decoder reads.
 STRIDES = (4, 8, 16, 32)
@@ -52,7 +53,7 @@ def find_scales(network: PictureNetwork) -> Scales:
         try:
             x = stage(x)
         except (RuntimeError, AssertionError, ValueError) as error:
-            raise NoPyramidError(f"it takes pictures of one size only ({str(error).splitlines()[0]})") from None
+            raise NoPyramidError(f"it takes pictures of one size only ({first_line(error)})") from None
         if x.ndim == 4:
             found[_PROBE_PX // int(x.shape[2])] = (number, int(x.shape[1]))
     missing = [str(stride) for stride in STRIDES if stride not in found]

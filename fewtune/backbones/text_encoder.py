@@ -14,7 +14,7 @@ from typing import Any
 from fewtune.backbones.as_bert import as_bert
 from fewtune.backbones.bert_onnx import BertWeights, Pooling, Weight, encoder_graph, trunk_graph
 from fewtune.backbones.embedded import E5File, package_folder
-from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.errors import MissingExtraError, RecipeError, first_line
 from fewtune.interfaces import Backbone, ModelInfo
 from fewtune.progress import Step
 from fewtune.runtime.text_graph import TextGraph
@@ -309,7 +309,7 @@ def _download(name: str) -> Path:
     try:
         return Path(snapshot_download(name, allow_patterns=list(_TOKENIZER_FILES)))
     except (OSError, ValueError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise RecipeError(
             f"There is no model {name!r}: no folder of that name, and the model hub did not give it ({reason}).",
             where="--model",

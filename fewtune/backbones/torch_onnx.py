@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.onnx.errors import OnnxExporterError
 
-from fewtune.errors import RecipeError
+from fewtune.errors import RecipeError, first_line
 
 _OPSET = 17
 
@@ -52,4 +52,4 @@ def write_onnx(module: nn.Module, pixels: tuple[int, int, int, int], axes: Mappi
 
 def _reason(error: Exception) -> str:
     """What the exporter says, without its plea for a pull request and what it has seen."""
-    return str(error).strip().splitlines()[0].partition(". Please ")[0]
+    return first_line(error).partition(". Please ")[0]

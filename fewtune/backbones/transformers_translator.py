@@ -23,7 +23,7 @@ from fewtune.backbones.t5_onnx import T5_KINDS, T5Builder
 from fewtune.backbones.translator import MARKS, TranslationModel, TranslatorParts
 from fewtune.bundle.export_seq2seq import KEPT
 from fewtune.data.pairs import language_code
-from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.errors import MissingExtraError, RecipeError, first_line
 from fewtune.interfaces import ModelInfo
 from fewtune.runtime.greedy import Words
 from fewtune.runtime.shortlist import Shortlist
@@ -378,7 +378,7 @@ def downloaded(name: str) -> Path:
             folder = Path(snapshot_download(name, allow_patterns=[*patterns, "pytorch_model*.bin"]))
         return folder
     except (OSError, ValueError, HFValidationError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = first_line(error)
         raise RecipeError(
             f"There is no translation model {name!r}: no folder of that name, and the model hub did not give it "
             f"({reason}).",

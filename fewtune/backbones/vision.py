@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fewtune.backbones.embedded import package_folder
-from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.errors import MissingExtraError, RecipeError, first_line
 from fewtune.interfaces import Backbone, ModelInfo
 from fewtune.progress import Step
 from fewtune.runtime.picture_graph import PictureGraph
@@ -302,7 +302,7 @@ def _scaled(values: Sequence[float], scale: float) -> tuple[float, float, float]
 
 def unavailable(name: str, error: Exception) -> RecipeError:
     """What is said where a model cannot be read."""
-    reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    reason = first_line(error)
     return RecipeError(
         f"The model {name!r} cannot be had: neither here nor from the model hub ({reason}).", where="--model", how=_HOW
     )

@@ -19,7 +19,7 @@ from fewtune.augment.picture_policy import PICTURE_AUGMENT_HELP, PicturePolicies
 from fewtune.backbones.vision import VisionBackbone
 from fewtune.data.boxes import Detections
 from fewtune.data.canvas import MULTIPLE_PX, canvas_size, sides_by_class
-from fewtune.errors import InternalError, RecipeError
+from fewtune.errors import InternalError, RecipeError, first_line
 from fewtune.interfaces import (
     Fitted,
     Plan,
@@ -398,7 +398,7 @@ class DetectionCandidate(StructuredCandidate):
         try:
             shapes = stage_shapes(self._network.network)
         except (RuntimeError, AssertionError, ValueError) as error:
-            reason = str(error).splitlines()[0]
+            reason = first_line(error)
             raise TuningError(f"{self.model} takes pictures of one size only ({reason})") from None
         last = {stride: (number, channels) for number, (channels, stride) in enumerate(shapes)}
         if not set(STRIDES) <= last.keys():

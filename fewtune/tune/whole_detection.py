@@ -15,6 +15,7 @@ import numpy as np
 
 from fewtune.backbones.whole_model import WholeModel
 from fewtune.data.canvas import canvas_of
+from fewtune.errors import first_line
 from fewtune.interfaces import Plan, RunContext, TuningError
 from fewtune.runtime.detector_graph import DetectorGraph, Selection
 from fewtune.tune.detection import (
@@ -170,8 +171,7 @@ class WholeDetectionCandidate(DetectionCandidate):
         try:
             yield
         except Exception as error:  # architectures, torch and ONNX Runtime raise many kinds
-            reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-            raise TuningError(f"{self.model} {what} ({reason})") from None
+            raise TuningError(f"{self.model} {what} ({first_line(error)})") from None
 
     def _apart(
         self, boxes: FloatArray, scores: FloatArray, other_boxes: FloatArray, other_scores: FloatArray

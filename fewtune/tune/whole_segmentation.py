@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from fewtune.backbones.whole_model import WholeModel
+from fewtune.errors import first_line
 from fewtune.interfaces import Plan, RunContext, TuningError
 from fewtune.runtime.segmentation import SegmenterGraph
 from fewtune.tune.segmentation import (
@@ -71,15 +72,13 @@ class WholeSegmentationCandidate(SegmentationCandidate):
         try:
             with torch.no_grad():
                 wanted = [segmenter(torch.from_numpy(some)).numpy() for some in pixels]
-        except (RuntimeError, ValueError, AssertionError) as error:
-            reason = str(error).strip().splitlines()[0]
-            raise TuningError(f"{self.model} takes pictures of one size only ({reason})") from None
+        except Exception as error:  # architectures raise many kinds
+            raise TuningError(f"{self.model} takes pictures of one size only ({first_line(error)})") from None
         graph = SegmenterGraph(export_segmenter(segmenter, 2 * STRIDE), threads=run.threads)
         try:
             off = max(float(np.abs(graph(some) - one).max()) for some, one in zip(pixels, wanted, strict=True))
         except Exception as error:  # ONNX Runtime raises many kinds; numpy, where shapes differ
-            reason = str(error).strip().splitlines()[0]
-            raise TuningError(f"{self.model} as ONNX takes pictures of one size only ({reason})") from None
+            raise TuningError(f"{self.model} as ONNX takes pictures of one size only ({first_line(error)})") from None
         if off > _TOLERANCE * max(float(np.abs(one).max()) for one in wanted):
             raise TuningError(f"{self.model} as ONNX gives other logits: {off:.2g} off")
 

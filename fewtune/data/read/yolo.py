@@ -9,7 +9,7 @@ from typing import Any
 from fewtune.data.picture import is_picture_name
 from fewtune.data.read.boxes import Given, GivenBox, GivenPicture
 from fewtune.data.read.encoding import decode
-from fewtune.errors import DataError
+from fewtune.errors import DataError, first_line
 
 _NAMES = (
     "data.yaml",
@@ -144,7 +144,7 @@ def _yaml(text: str, name: str) -> Any:
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
-        line = str(error).splitlines()[0]
+        line = first_line(error)
         raise DataError(f"The YAML cannot be read ({line}).", where=name, how="Mend it, or give classes.txt.") from None
 
 
