@@ -20,7 +20,9 @@ from fewtune.compress.rounding import lost_on_average, round_weight
 from fewtune.data.picture import open_picture
 from fewtune.errors import DataError
 from fewtune.interfaces import Content, ImpossibleError, RunContext
+from fewtune.runtime.detector_graph import selection_from_json
 from fewtune.runtime.letterbox import letterbox_from_json
+from fewtune.runtime.object_detection import SELECTION_FILE
 from fewtune.runtime.preprocess import preprocess_from_json
 from fewtune.runtime.scaled import scaled_from_json
 from fewtune.runtime.session import open_session
@@ -55,7 +57,7 @@ def pictures_in_integers(content: Content, examples: Sequence[Example], run: Run
     for contract in content.contracts:
         pixels = _calibration(_reader(content, contract), examples, run)
         try:
-            network = _Network(graphs[contract.file], pixels, run.threads)
+            network = _Network(graphs[contract.file], pixels, run.threads, in_order=_has_order(content))
             graphs[contract.file], floats = network.quantised(run)
         except ImpossibleError:
             raise
@@ -79,6 +81,12 @@ def _reader(content: Content, contract: Graph) -> Callable[[Any], FloatArray]:
     return lambda picture: preprocess.pixels([preprocess.square(picture)])
 
 
+def _has_order(content: Content) -> bool:
+    """Whether a place of the answers means the same in two graphs: not where each thing is found by any one query."""
+    stored = content.assets.get(SELECTION_FILE)
+    return stored is None or selection_from_json(stored, where=SELECTION_FILE).overlap < 1
+
+
 def _calibration(read: Callable[[Any], FloatArray], examples: Sequence[Example], run: RunContext) -> list[FloatArray]:
     """Pictures to calibrate on, drawn from all: (1, 3, height, width) each."""
     order = run.generator("calibration").permutation(len(examples))
@@ -100,8 +108,8 @@ def _calibration(read: Callable[[Any], FloatArray], examples: Sequence[Example],
 class _Network:
     """One graph, what runs through it, and its quantised form."""
 
-    def __init__(self, graph: bytes, pixels: Sequence[FloatArray], threads: int) -> None:
-        self._pixels, self._threads = pixels, threads
+    def __init__(self, graph: bytes, pixels: Sequence[FloatArray], threads: int, *, in_order: bool = True) -> None:
+        self._pixels, self._threads, self._in_order = pixels, threads, in_order
         self._model = _folded(graph)
         self._values = {tensor.name: tensor for tensor in self._model.graph.initializer}
         self._layers = [node for node in self._model.graph.node if self._is_large(node)]
@@ -242,7 +250,8 @@ class _Network:
     def _shift(self, graph: bytes) -> float:
         """How much a graph's answers differ from the float one's: the mean change of what is between 0 and 1."""
         pairs = zip(self._wanted, self._answers(graph), strict=True)
-        return float(np.mean([np.abs(first - second)[_counts(first)].mean() for first, second in pairs]))
+        apart = changes if self._in_order else nearest_changes
+        return float(np.mean([apart(first, second)[_counts(first)].mean() for first, second in pairs]))
 
     def _answers(self, graph: bytes) -> list[FloatArray]:
         """For each picture: probabilities of its classes, of its pixels' classes, or scores and boxes of its places."""
@@ -258,6 +267,17 @@ class _Network:
                 sides = np.tile(picture.shape[:1:-1], 2)
                 found.append(np.concatenate([given["scores"], given["boxes"] / sides], axis=2)[0])
         return found
+
+
+def changes(first: FloatArray, second: FloatArray) -> FloatArray:
+    """How far each of the answers is from the other graph's in the same place."""
+    return np.abs(first - second)
+
+
+def nearest_changes(first: FloatArray, second: FloatArray) -> FloatArray:
+    """(places, values) how far each place of one graph is from the most like of the other's, wherever that stands."""
+    apart = np.abs(first[:, None] - second[None])
+    return apart[np.arange(len(first)), apart.mean(axis=2).argmin(axis=1)]
 
 
 def _counts(answers: FloatArray) -> Any:

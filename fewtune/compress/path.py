@@ -29,6 +29,7 @@ from fewtune.journal import Journal
 from fewtune.recipe import Recipe
 from fewtune.runtime import Runtime, open_bundle, respond
 from fewtune.runtime.answers import SCOPE_FILE
+from fewtune.runtime.object_detection import SELECTION_FILE
 from fewtune.runtime.translation import SETTINGS_FILE, SHORTLIST_FILE
 from fewtune.types import AnswerRules, Compression, Dataset, Footprint, Trade
 
@@ -470,7 +471,7 @@ def _check_fresh(bundle: Path, manifest: Manifest) -> None:
 
 def _content(bundle: Path, manifest: Manifest) -> Content:
     assets = {name for graph in manifest.graphs for name in (graph.tokenizer, graph.preprocess) if name}
-    assets |= {SETTINGS_FILE, SHORTLIST_FILE} & set(manifest.files)
+    assets |= {SETTINGS_FILE, SHORTLIST_FILE, SELECTION_FILE} & set(manifest.files)
     return Content(
         manifest.task,
         {graph.file: (bundle / graph.file).read_bytes() for graph in manifest.graphs},

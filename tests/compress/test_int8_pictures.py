@@ -13,6 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from fewtune.compress.float16 import Float16Storage
 from fewtune.compress.int8 import Int8
+from fewtune.compress.int8_pictures import changes, nearest_changes
 from fewtune.compress.rounding import round_weight, step_sizes
 from fewtune.interfaces import Content, ImpossibleError, RunContext
 from fewtune.runtime.picture_graph import PictureGraph
@@ -163,3 +164,10 @@ def test_rounding_with_care_changes_the_result_least(seed: int) -> None:
     assert np.abs(steps).max(axis=1) == pytest.approx(8, abs=1e-3)
     lost_plainly, lost = (np.square((weight - some) @ inputs.T).sum() for some in (plain, careful))
     assert lost < 0.8 * lost_plainly
+
+
+def test_boxes_that_stand_elsewhere_are_the_same_where_they_have_no_order() -> None:
+    first = np.random.default_rng(0).random((20, 6))
+    second = first[::-1] + 0.001
+    assert changes(first, second).mean() > 0.1
+    np.testing.assert_allclose(nearest_changes(first, second), 0.001)
