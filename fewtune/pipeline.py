@@ -456,13 +456,14 @@ def _with_unlabelled(
     if source is None and not recipe.unlabeled:
         return dataset, []
     if not any(method.learns_unlabelled for method in methods):
+        others = [name for name, method in catalog.methods(recipe, task).items() if method.learns_unlabelled]
         raise RecipeError(
             f"The method {recipe.method} does not learn from unlabelled data."
             if recipe.method != "auto"
             else f"There is nothing that learns from unlabelled data for {task.name}.",
             where="--unlabeled",
-            how="Use --method auto, head or contrastive, or leave --unlabeled out."
-            if isinstance(task, ClassifierTask)
+            how=f"Use --method {' or '.join(['auto', *others])}, or leave --unlabeled out."
+            if others
             else "Leave --unlabeled out.",
         )
     generator = RunContext(Path(), recipe.seed).generator("unlabelled")

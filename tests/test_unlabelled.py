@@ -11,6 +11,7 @@ import pytest
 
 import fewtune
 from fewtune import pipeline
+from fewtune.errors import RecipeError
 from fewtune.recipe import make_recipe, read_recipe
 from tests.conftest import needs_encoder
 from tests.test_cli import run
@@ -141,6 +142,9 @@ def test_unlabelled_pictures_are_learnt_from(tmp_path: Path) -> None:
     recipe = read_recipe(learnt.bundle / "recipe.toml") | {"data": str(data), "unlabeled": str(pool)}
     again = pipeline.fit(make_recipe(recipe), out=tmp_path / "b")
     assert (again.bundle / "model.onnx").read_bytes() == (learnt.bundle / "model.onnx").read_bytes()
+    with pytest.raises(RecipeError) as caught:
+        fewtune.fit(data, unlabeled=pool, out=tmp_path / "c", **{**options, "method": "partial"})
+    assert "--method auto or head, or" in str(caught.value.how)
 
 
 def test_a_rung_with_unlabelled_pictures_is_offered_beside_the_plain_one(tmp_path: Path) -> None:
