@@ -240,7 +240,12 @@ _REASONS = {
     r"the budget was spent": "预算已经用完",
     r"the budget was spent before its first fold was done": "第一折还没做完，预算就用完了",
     r"after what the other rungs gave, it promises no more than they do": "从其他候选的结果看，它不会更好",
-    r"(\S+), which it adds to, was left out": "它所依托的 {} 没有用上",
+    r"(.+) cannot be tuned on pictures of (\d+) x (\d+) pixels \((.+)\)": "{} 不能用 {} x {} 像素的图片微调（{}）",
+    r"(.+) cannot be run by ONNX Runtime \((.+)\)": "ONNX Runtime 不能运行 {}（{}）",
+    r"(.+) as ONNX finds other boxes: (\d+)% of them": "{} 导出为 ONNX 后，找到的框有 {}% 不同",
+    r"(.+) as ONNX gives other logits: (\S+) off": "{} 导出为 ONNX 后 logits 不同：相差 {}",
+    r"(.+) as ONNX takes pictures of one size only \((.+)\)": "{} 导出为 ONNX 后只接受一种尺寸的图片（{}）",
+    r"(.+), which it adds to, was left out": "它所依托的 {} 没有用上",
     r"it would take about (\d+ s), and (\d+ s) of the budget were left; "
     r"a --budget longer by about (\d+) min tries it": (
         "大约需要 {}，而预算只剩 {}；把 --budget 加长约 {} 分钟就能试它"
