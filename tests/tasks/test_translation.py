@@ -538,6 +538,11 @@ def test_a_translation_memory_is_filled_in(tmp_path: Path, encoding: str) -> Non
         assert expected.count(before) == 1
         expected = expected.replace(before, after)
     assert out.read_bytes().decode("utf-8") == expected.replace("\n", "\r\n")
+    # What stands beside the texts, as what of the training data is most alike, has no place in the file.
+    rows = [(*row, "x") for row in inputs.table.rows]
+    beside = replace(inputs.table, columns=(*inputs.table.columns, "match"), rows=rows)
+    Translation().write_answers(replace(inputs, table=beside), ["o dog & <b>", "vê", "á"], (), tmp_path / "c.tmx")
+    assert (tmp_path / "c.tmx").read_bytes() == out.read_bytes()
     # Where nothing waits, everything is translated again; into a table, too.
     again = task.inputs(str(out), Recipe())
     assert again.values == ("the cat", "the dog & <b>", "sees", "a")
