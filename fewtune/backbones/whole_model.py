@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fewtune.backbones.vision import VisionBackbone, network_info, transformers_preprocess, unavailable
 from fewtune.errors import MissingExtraError, RecipeError
@@ -52,15 +52,15 @@ class WholeModel(VisionBackbone):
     @property
     def seen(self) -> Preprocess:
         """What it was trained to see."""
-        return transformers_preprocess(self._read[1])
+        return self._read[1]
 
     @property
     def is_mirrored(self) -> bool:
         """Whether it was trained on blue, green and red, and not the other way round."""
-        return bool(self._read[1].get("do_flip_channel_order"))
+        return self._read[2]
 
     @cached_property
-    def _read(self) -> tuple[Parts, dict[str, Any]]:
+    def _read(self) -> tuple[Parts, Preprocess, bool]:
         import torch
         import transformers
         from transformers.utils import logging
@@ -74,6 +74,7 @@ class WholeModel(VisionBackbone):
                 self._source, use_safetensors=True, dtype=torch.float32, output_loading_info=True
             )
             given = transformers.AutoImageProcessor.from_pretrained(self._source).to_dict()
+            seen = transformers_preprocess(given)
         except Exception as error:  # the hub's client, Transformers and safetensors each raise their own
             raise unavailable(self._name, error) from None
         missing = sorted(told["missing_keys"])
@@ -84,7 +85,7 @@ class WholeModel(VisionBackbone):
                 where="--model",
                 how="Give a folder as `save_pretrained` writes it.",
             )
-        return Parts.of(model), given
+        return Parts.of(model), seen, bool(given.get("do_flip_channel_order"))
 
 
 def whole_model(name: str, task: str) -> WholeModel | None:
@@ -92,7 +93,6 @@ def whole_model(name: str, task: str) -> WholeModel | None:
 
     Raises:
         MissingExtraError: Transformers is not installed.
-        RecipeError: its config cannot be read, or it is for a task that cannot be learnt with it.
     """
     folder = Path(name).expanduser()
     if task not in _ENDINGS or name.startswith("timm/") or not (folder.is_dir() or "/" in name):

@@ -151,7 +151,9 @@ class WholeDetectionCandidate(DetectionCandidate):
         from fewtune.backbones.detector import export_onnx
 
         plan = self._untimed(dataset, run, min(_SIZES))
-        detector = self._fresh(len(dataset.labels))
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            detector = self._fresh(len(dataset.labels))
         pixels = np.random.default_rng(0).normal(size=(1, 3, plan.height_px, plan.width_px)).astype(np.float32)
         box = torch.tensor([[0.25, 0.25, 0.75, 0.75]]) * min(plan.width_px, plan.height_px)
         with self._said(f"cannot be tuned on pictures of {plan.width_px} x {plan.height_px} pixels"):

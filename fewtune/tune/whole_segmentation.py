@@ -66,7 +66,9 @@ class WholeSegmentationCandidate(SegmentationCandidate):
 
         from fewtune.backbones.segmenter import export_segmenter
 
-        segmenter = self._fresh(2).eval()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            segmenter = self._fresh(2).eval()
         generator = np.random.default_rng(0)
         pixels = [generator.normal(size=(count, 3, *size)).astype(np.float32) for count, *size in _TRIED]
         try:

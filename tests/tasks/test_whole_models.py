@@ -22,6 +22,7 @@ from fewtune.backbones.detector import export_onnx
 from fewtune.backbones.vision import transformers_preprocess
 from fewtune.backbones.whole_model import WholeModel, whole_model
 from fewtune.backbones.whole_network import DETECTOR_STAGES, WholeDetector, WholeSegmenter
+from fewtune.compress import int8_pictures
 from fewtune.errors import RecipeError
 from fewtune.interfaces import RunContext
 from fewtune.recipe import Recipe
@@ -206,6 +207,32 @@ def test_the_time_decides_the_size_and_the_depth(place: Path, tmp_path: Path) ->
     plan = candidate.plan(dataset, 36000.0, RunContext(tmp_path, 0))  # type: ignore[union-attr]
     assert plan.settings["stages"] == DETECTOR_STAGES
     assert (plan.settings["width_px"], plan.settings["height_px"]) == (96, 64)
+
+
+def test_a_detector_whose_queries_have_no_order_is_compressed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared, compare = list[int](), int8_pictures.nearest_changes
+
+    def nearest(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        compared.append(len(first))
+        return compare(first, second)
+
+    monkeypatch.setattr(int8_pictures, "nearest_changes", nearest)
+    coco_folder(tmp_path / "boxes", 8)
+    data, settings = tmp_path / "boxes", {**LEARN, "steps": 4}
+    options = {**QUICK, "compress": "int8", "model": str(tiny_detector(tmp_path / "detr", "detr"))}
+    model = fewtune.fit(data, out=tmp_path / "out", test=str(data), settings=settings, **options)
+    assert compared
+    assert model.manifest.compression is not None
+    assert [trade.name for trade in model.manifest.compression.trades][:2] == ["original", "int8"]
+
+
+def test_a_processor_that_says_no_size_is_refused(place: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(place / "rt_detr", tmp_path / "odd")
+    file = folder / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "size": {"max_height": 64, "max_width": 64}}))
+    with pytest.raises(RecipeError, match="cannot be had"):
+        fewtune.fit(place / "boxes", out=tmp_path / "out", model=str(folder), method="partial")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_a_processor_does_not_do_is_not_done() -> None:
