@@ -43,6 +43,7 @@ import serve
 import speed
 import studio
 import suggest
+import threads
 import translation
 import trunk
 import unlabeled
@@ -73,6 +74,7 @@ SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable
     "causal": causal.measurements,
     "generation": generation.measurements,
     "translation": translation.measurements,
+    "threads": threads.measurements,
     "trunk": trunk.measurements,
     "unlabeled": unlabeled.measurements,
     "resume": resume.measurements,
@@ -103,6 +105,7 @@ TABLES: dict[str, Callable[[list[dict[str, Any]]], str]] = {
     "causal": causal.table,
     "generation": generation.table,
     "translation": translation.table,
+    "threads": threads.table,
     "trunk": trunk.table,
     "unlabeled": unlabeled.table,
     "resume": resume.table,
