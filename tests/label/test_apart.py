@@ -61,3 +61,12 @@ def test_of_a_handful_nothing_is_said(sides: tuple[list[str], list[str]], recipe
     assert told_apart(recipes, known[:9]) is None
     assert told_apart(recipes, known[:1] * 50) is None
     assert not list(find_other_kind(recipes[:3], known))
+
+
+@pytest.mark.parametrize(("area", "count", "said"), [(0.67, 400, False), (0.75, 400, True), (0.75, 20, False)])
+def test_it_is_said_where_chance_does_not_explain_it(
+    monkeypatch: pytest.MonkeyPatch, area: float, count: int, said: bool
+) -> None:
+    monkeypatch.setattr("fewtune.label.apart.told_apart", lambda *_: area)
+    texts = [f"text {number}" for number in range(count)]
+    assert bool(list(find_other_kind(texts, texts))) == said
