@@ -421,9 +421,17 @@ def test_what_is_not_saved_is_not_lost(browser: Any, url: str, tmp_path: Path) -
     page.unroute("**/examples/*")
     at = f"{url}/api/projects/{page.url.split('/p/')[1].split('/')[0]}"
     assert context.request.patch(f"{at}/examples/1", data={"version": 1, "shapes": []}).ok  # another window
-    page.keyboard.press("Enter")
+    late: list[Any] = []
+    page.route(
+        "**/examples/1", lambda route: late.append(route) if route.request.method == "GET" else route.continue_()
+    )
+    with page.expect_request(lambda request: request.method == "GET" and request.url.endswith("/examples/1")):
+        page.keyboard.press("Enter")
     expect(page.locator("#error")).to_contain_text("in another window")
-    expect(canvas).to_have_attribute("aria-busy", "false")  # it is there again, as it is now
+    expect(canvas).to_have_attribute("aria-busy", "true")  # until it is there again, as it is now
+    late[0].continue_()
+    page.unroute("**/examples/1")
+    expect(canvas).to_have_attribute("aria-busy", "false")
     expect(drawn).to_have_count(1)
     page.keyboard.press("Enter")
     expect(canvas).to_have_attribute("aria-label", "1.png")
