@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fewtune.backbones.vision import VisionBackbone, network_info, transformers_preprocess, unavailable
-from fewtune.errors import MissingExtraError, RecipeError
+from fewtune.errors import MissingExtraError, RecipeError, first_line
 from fewtune.interfaces import ModelInfo
 from fewtune.runtime.preprocess import Preprocess
 
@@ -85,7 +85,15 @@ class WholeModel(VisionBackbone):
                 where="--model",
                 how="Give a folder as `save_pretrained` writes it.",
             )
-        return Parts.of(model), seen, bool(given.get("do_flip_channel_order"))
+        try:
+            parts = Parts.of(model)
+        except Exception as error:  # architectures raise many kinds
+            raise RecipeError(
+                f"The model {self._name!r} cannot be made for other classes ({first_line(error)}).",
+                where="--model",
+                how="Choose another one, such as an RT-DETR for boxes or a SegFormer for masks.",
+            ) from None
+        return parts, seen, bool(given.get("do_flip_channel_order"))
 
 
 def whole_model(name: str, task: str) -> WholeModel | None:

@@ -235,6 +235,18 @@ def test_a_processor_that_says_no_size_is_refused(place: Path, tmp_path: Path) -
     assert not (tmp_path / "out").exists()
 
 
+def test_a_model_that_cannot_be_made_for_other_classes_is_refused(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise AttributeError("it has no num_labels")
+
+    monkeypatch.setattr("fewtune.backbones.whole_network._built", fails)
+    folder = shutil.copytree(place / "rt_detr", tmp_path / "odd")
+    with pytest.raises(RecipeError, match="cannot be made for other classes .it has no num_labels"):
+        fewtune.fit(place / "boxes", out=tmp_path / "out", model=str(folder), method="partial")
+
+
 def test_what_a_processor_does_not_do_is_not_done() -> None:
     given = {"size": {"height": 64, "width": 64}, "image_mean": (0.5,) * 3, "image_std": (0.25,) * 3, "resample": 2}
     plain = transformers_preprocess({**given, "do_normalize": False})
