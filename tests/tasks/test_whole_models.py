@@ -243,7 +243,7 @@ def test_a_model_that_cannot_be_made_for_other_classes_is_refused(
 
     monkeypatch.setattr("fewtune.backbones.whole_network._built", fails)
     folder = shutil.copytree(place / "rt_detr", tmp_path / "odd")
-    with pytest.raises(RecipeError, match="cannot be made for other classes .it has no num_labels"):
+    with pytest.raises(RecipeError, match="cannot be made for other classes"):
         fewtune.fit(place / "boxes", out=tmp_path / "out", model=str(folder), method="partial")
 
 
