@@ -201,7 +201,8 @@ def test_neither_a_stop_nor_a_kill_is_the_end(
     popen = subprocess.Popen
     monkeypatch.setattr(subprocess, "Popen", start)
     desk = _with(client, tickets)
-    desk.post("/training", {"minutes": 1, "method": "tfidf"})
+    # Seconds of work, so that it cannot be done before it is stopped.
+    desk.post("/training", {"minutes": 1, "method": "contrastive"})
     _until_it_works(desk)
     state = desk.post("/training/stop")
     assert state["status"] in ("stopped", "interrupted"), state
@@ -214,7 +215,7 @@ def test_neither_a_stop_nor_a_kill_is_the_end(
     workers[-1].wait()
     assert desk.get("/training")["status"] == "interrupted"
     assert desk.post("/training/resume")["status"] == "running"
-    assert desk.trained()["status"] == "done"
+    assert desk.trained(seconds=300)["status"] == "done"
     assert desk.get("/result")["examples"] == 20
 
 
@@ -226,7 +227,7 @@ def test_a_killed_studio_goes_on(tmp_path: Path, tickets: list[tuple[str, str]])
         name = _with(client, tickets).name
     at = f"/api/projects/{name}/training"
     with running(tmp_path) as (process, url):
-        httpx.post(url + at, json={"minutes": 1, "method": "tfidf"})
+        httpx.post(url + at, json={"minutes": 1, "method": "contrastive"})
         time.sleep(1)
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -238,7 +239,7 @@ def test_a_killed_studio_goes_on(tmp_path: Path, tickets: list[tuple[str, str]])
             state = httpx.get(url + at).json()
         assert state["status"] in ("stopped", "interrupted"), state
         assert httpx.post(f"{url}{at}/resume", json={}).json()["status"] == "running"
-        assert ended(lambda: httpx.get(url + at).json(), 60)["status"] == "done"
+        assert ended(lambda: httpx.get(url + at).json(), 300)["status"] == "done"
 
 
 def _with(client: Client, tickets: list[tuple[str, str]]) -> Desk:
