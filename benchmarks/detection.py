@@ -39,5 +39,6 @@ _SUITE = Suite(
     methods=("partial", "full", "plain"),
     plain=boxes_of,
     some=_some,
+    minutes=(3, 10),
 )
 measurements, table = _SUITE.measurements, _SUITE.table

@@ -2,6 +2,7 @@
 
     python benchmarks/run.py                 everything; continues where it was stopped
     python benchmarks/run.py accuracy --quick    one draw
+    python benchmarks/run.py accuracy --only set=trec6 draw=0    the rows whose key says so
 
 Results are JSON lines under benchmarks/results/ (or --results DIR), each with the commit it was measured at;
 a measurement that is there already at this commit (--any-commit: at whichever) is not made again.
@@ -50,7 +51,8 @@ import unlabeled
 import views
 
 HERE = Path(__file__).parent
-SUITES: dict[str, Callable[[Path, bool], Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]]] = {
+Measurement = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
+SUITES: dict[str, Callable[[Path, bool], Iterator[Measurement]]] = {
     "accuracy": accuracy.measurements,
     "label_errors": label_errors.measurements,
     "label_names": label_names.measurements,
@@ -123,7 +125,13 @@ def main() -> None:
     )
     parser.add_argument("--results", type=Path, default=HERE / "results", metavar="DIR", help="where results are kept")
     parser.add_argument("--any-commit", action="store_true", help="what was measured at another commit counts as well")
+    parser.add_argument(
+        "--only", nargs="+", default=[], metavar="KEY=VALUE", help="rows whose key has these values, and no others"
+    )
     arguments = parser.parse_args()
+    if unclear := [pair for pair in arguments.only if "=" not in pair]:
+        parser.error(f"--only {unclear[0]}: KEY=VALUE is asked for, as set=trec6")
+    wanted = dict(pair.split("=", 1) for pair in arguments.only)
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     if not arguments.data.is_dir():
@@ -132,15 +140,22 @@ def main() -> None:
         )
     for suite in arguments.suites or SUITES:
         results = arguments.results / f"{suite}.jsonl"
-        rows = list(_run(suite, arguments.data.resolve(), arguments.quick, results, arguments.any_commit))
+        measurements = _asked(SUITES[suite](arguments.data.resolve(), arguments.quick), wanted)
+        rows = list(_run(measurements, results, arguments.any_commit))
         print(f"\n{TABLES[suite](rows)}", flush=True)
 
 
-def _run(suite: str, data: Path, quick: bool, results: Path, any_commit: bool) -> Iterator[dict[str, Any]]:
+def _asked(measurements: Iterator[Measurement], wanted: dict[str, str]) -> Iterator[Measurement]:
+    for key, measure in measurements:
+        if all(str(key.get(name)) == value for name, value in wanted.items()):
+            yield key, measure
+
+
+def _run(measurements: Iterator[Measurement], results: Path, any_commit: bool) -> Iterator[dict[str, Any]]:
     results.parent.mkdir(parents=True, exist_ok=True)
     commit = _commit()
     known = _known(results, None if any_commit else commit)
-    for key, measure in SUITES[suite](data, quick):
+    for key, measure in measurements:
         name = json.dumps(key, sort_keys=True)
         if name not in known:
             row = {"key": key, **measure(), "commit": commit}

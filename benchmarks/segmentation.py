@@ -35,5 +35,6 @@ _SUITE = Suite(
     methods=("full", "partial", "plain"),
     plain=masks_of,
     some=_some,
+    minutes=(3, 20),
 )
 measurements, table = _SUITE.measurements, _SUITE.table

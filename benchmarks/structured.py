@@ -23,8 +23,7 @@ Measurement = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
 # 0: all there are.
 PICTURES = (20, 0)
-DRAWS, MINUTES = 3, 10
-QUICK_MINUTES = 3
+DRAWS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +39,7 @@ class Suite:
         methods: of `fit`, and `plain`.
         plain: (dataset, paths, seconds, seed, threads) to the script's answers.
         some: (folder, pictures, draw, place) to a file that lists some of the training pictures.
+        minutes: for few pictures and for all.
     """
 
     name: str
@@ -50,11 +50,11 @@ class Suite:
     methods: tuple[str, ...]
     plain: Callable[[Dataset, list[str], float, int, int], Sequence[Any]]
     some: Callable[[Path, int, int, Path], Path]
+    minutes: tuple[int, int]
 
     def measurements(self, data: Path, quick: bool) -> Iterator[Measurement]:
         """Few pictures in several draws, then all there are; `quick`: one draw of the few."""
-        minutes = QUICK_MINUTES if quick else MINUTES
-        for pictures in PICTURES[: 1 if quick else None]:
+        for pictures, minutes in list(zip(PICTURES, self.minutes, strict=True))[: 1 if quick else None]:
             for draw in range(DRAWS if pictures and not quick else 1):
                 for method in self.methods:
                     key = {"set": self.name, "pictures": pictures, "draw": draw, "method": method, "minutes": minutes}

@@ -83,6 +83,7 @@ class _Real(Candidate):
         self._candidate, self._stage = candidate, stage
         self.name, self.method, self.model = candidate.name, candidate.method, candidate.model
         self.prior, self.on_folds = candidate.prior, candidate.on_folds
+        self._folds = 0
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         """As the candidate itself does; the fit will take that time as well."""
@@ -113,7 +114,10 @@ class _Rehearsed(_Real):
         """Count the time, and answer as the prior expects."""
         del dataset, run
         cost = self._stage.costs[self.name]
-        self._stage.clock.seconds += cost.once + len(resampling.splits) * cost.each
+        # Folds that it was scored on before take no time again.
+        self._stage.clock.seconds += (len(resampling.splits) - self._folds) * cost.each
+        self._stage.clock.seconds += 0.0 if self._folds else cost.once
+        self._folds = len(resampling.splits)
         known = self._stage.known(self.prior)
         validated = np.full((resampling.repeats, *known.shape[1:]), np.nan)
         for number, split in enumerate(resampling.splits):

@@ -3,7 +3,8 @@
 Cheapest first: what needs no training, then the tuned rung that promises most. A rung is started
 only if what it is foreseen to take is left of the budget; the first one always is. All are scored on
 the same folds, the dearer ones on fewer of them, and the one of least expected log loss is taken:
-with few examples accuracy moves in steps too coarse to choose by.
+with few examples accuracy moves in steps too coarse to choose by. What is left of the budget then goes
+to the folds that the best ones were not scored on: an easy fold may have made them the best.
 """
 
 from __future__ import annotations
@@ -35,6 +36,10 @@ _ROOM = 1.25
 # Blends lose little less than the better member, but seldom more (benchmarks/README.md).
 _BLEND_GAIN = (-0.04, 0.06)
 _BLENDED = 3
+# So many of the best are scored on the folds that they were not yet scored on: what is taken is one of them or both.
+_SETTLED = 2
+# From so many on, what the folds say is hardly the choice's weak point.
+_ENOUGH = 500
 # Deviation of a prior that says nothing: a factor of nearly three either way.
 _NOTHING_KNOWN = 1.0
 # What a rung on another backbone than the best one's brings to a blend of the two, beyond what it is worth alone.
@@ -124,6 +129,7 @@ class _Tried:
     resampling: Resampling
     seconds: float
     predicted: float | None
+    fold_seconds: float
     final_seconds: float
 
 
@@ -152,30 +158,45 @@ def climb(
     targets = task.targets(dataset, dataset.labels)
     tried: list[_Tried] = []
     left_out: list[LeftOut] = []
-    waiting = list(candidates)
+    declined: list[Candidate] = []
 
     def attempt(candidate: Candidate) -> None:
-        reason = (
-            _without_base(candidate, left_out)
-            or _without_promise(candidate, tried)
-            or _try(candidate, dataset, resampling, targets, tried, run, temperature)
-        )
+        reason = _without_base(candidate, left_out) or _without_promise(candidate, tried)
+        if reason:
+            declined.append(candidate)
+        else:
+            reason = _try(candidate, dataset, resampling, targets, tried, run, temperature)
         if reason:
             left_out.append(LeftOut(candidate.name, reason))
         else:
-            _show_newest(tried, dataset, targets, task, run, temperature)
+            show(len(tried) - 1)
 
-    while waiting:
-        candidate = _next(waiting, tried)
-        waiting.remove(candidate)
-        attempt(candidate)
+    def attempt_all(waiting: list[Candidate]) -> None:
+        while waiting:
+            candidate = _next(waiting, tried)
+            waiting.remove(candidate)
+            attempt(candidate)
+
+    def show(place: int) -> None:
+        _show(place, tried, dataset, targets, task, run, temperature)
+
+    attempt_all(list(candidates))
     if not tried:
         raise NothingTriedError(left_out)
     if search and (searched := _searched(tried)):
         attempt(searched)
+    settled: set[str] = set()
+    while (place := _unsettled(tried, settled, resampling)) is not None:
+        settled.add(tried[place].candidate.name)
+        if _settle(place, dataset, resampling, targets, tried, run, temperature):
+            show(place)
+            # What was left out beside a rung that was thought better may promise something now.
+            again, declined = declined, []
+            left_out = [some for some in left_out if some.name not in {candidate.name for candidate in again}]
+            attempt_all(again)
     for blend in _blends(tried, run):
         if not _try(blend, dataset, resampling, targets, tried, run, temperature):
-            _show_newest(tried, dataset, targets, task, run, temperature)
+            show(len(tried) - 1)
     contenders = [some.contender for some in tried]
     choice = choose(contenders)
     optimism = selection_optimism(contenders, run.generator("selection"))
@@ -190,7 +211,8 @@ def climb(
     return Climb(tuple(rungs), tuple(left_out), winners, optimism)
 
 
-def _show_newest(
+def _show(
+    place: int,
     tried: Sequence[_Tried],
     dataset: Dataset,
     targets: IntArray,
@@ -198,12 +220,12 @@ def _show_newest(
     run: RunContext,
     temperature: float | None,
 ) -> None:
-    """Show the newest rung; what is expected of it may still move when others are tried."""
+    """Show a rung; what is expected of it may still move when others are tried."""
 
     def make() -> Rung:
-        choice, newest = choose([some.contender for some in tried]), tried[-1]
-        trial = _calibrated(newest, choice.trials[-1], targets, run, temperature)
-        return _rung(newest, trial, choice.expected[-1], dataset, task)
+        choice = choose([some.contender for some in tried])
+        trial = _calibrated(tried[place], choice.trials[place], targets, run, temperature)
+        return _rung(tried[place], trial, choice.expected[place], dataset, task)
 
     run.progress.rung(make)
 
@@ -307,12 +329,78 @@ def _try(
     except TuningError as error:
         return str(error)
     seconds = run.journal.once(f"seconds of {candidate.name}", lambda: time.monotonic() - started)
+    trials, outcomes, scored = _scored(fitted, resampling, targets, temperature)
+    contender = _contender(candidate, outcomes, tried)
+    each = max(plan["each"], seconds / len(some.splits))
+    tried.append(_Tried(candidate, trials, contender, scored, seconds, plan["predicted"], each, plan["final"]))
+    return ""
+
+
+def _scored(
+    fitted: Sequence[Trial], resampling: Resampling, targets: IntArray, temperature: float | None
+) -> tuple[tuple[Trial, ...], tuple[Outcome, ...], Resampling]:
+    """Trials with their temperatures, what the choice sees of them, and the folds that they were scored on."""
     trials = tuple(_with_temperature(trial, targets, temperature) for trial in fitted)
     outcomes = tuple(Outcome(targets, trial.log_probs, resampling.groups) for trial in trials)
-    contender = _contender(candidate, outcomes, tried)
-    scored = resampling.first(_scored_folds(trials[0].log_probs, resampling))
-    tried.append(_Tried(candidate, trials, contender, scored, seconds, plan["predicted"], plan["final"]))
-    return ""
+    return trials, outcomes, resampling.first(_scored_folds(trials[0].log_probs, resampling))
+
+
+def _unsettled(tried: Sequence[_Tried], settled: set[str], resampling: Resampling) -> int | None:
+    """Place of the first of the best that was scored on few examples, and can still be on more; None: there is none.
+
+    A search's folds are those of the rung that it was made of.
+    """
+    expected = choose([some.contender for some in tried]).expected
+    for place in sorted(range(len(tried)), key=lambda i: np.nan_to_num(expected[i], nan=np.inf))[:_SETTLED]:
+        some = tried[place]
+        few = int(some.contender.outcomes[0].seen.any(axis=0).sum()) < _ENOUGH
+        more = len(some.resampling.splits) < resampling.folds and some.candidate.on_folds is None
+        if few and more and some.candidate.name not in settled:
+            return place
+    return None
+
+
+def _settle(
+    place: int,
+    dataset: Dataset,
+    resampling: Resampling,
+    targets: IntArray,
+    tried: list[_Tried],
+    run: RunContext,
+    temperature: float | None,
+) -> bool:
+    """Score a rung on as many more of its folds as the budget has room for; whether there was room for any.
+
+    Those that it was scored on are not trained again: the journal has them.
+    """
+    some, name, known = tried[place], tried[place].candidate.name, len(tried[place].resampling.splits)
+
+    def room() -> int:
+        # A blend of two has to be tuned on everything twice.
+        reserve = sum(sorted(other.final_seconds for other in tried)[-_SETTLED:])
+        fitting = (run.seconds_left - reserve) / max(1e-9, _ROOM * some.fold_seconds)
+        return int(np.clip(fitting, 0, resampling.folds - known))
+
+    more = run.journal.once(f"more folds of {name}", room)
+    if not more:
+        return False
+    started = time.monotonic()
+    try:
+        fitted = some.candidate.cross_fit(dataset, resampling.first(known + more), run)
+    except TuningError as error:
+        run.progress.say(f"{name} could not be scored on more folds ({error})")
+        return False
+    seconds = run.journal.once(f"seconds of more folds of {name}", lambda: time.monotonic() - started)
+    trials, outcomes, scored = _scored(fitted, resampling, targets, temperature)
+    tried[place] = replace(
+        some,
+        trials=trials,
+        contender=replace(some.contender, outcomes=outcomes),
+        resampling=scored,
+        seconds=some.seconds + seconds,
+        predicted=None if some.predicted is None else some.predicted + more * some.fold_seconds,
+    )
+    return True
 
 
 def _contender(candidate: Candidate, outcomes: tuple[Outcome, ...], tried: Sequence[_Tried]) -> Contender:
@@ -358,16 +446,17 @@ def _plan(
     except TuningError as error:
         return _not_tried(str(error))
     if cost is None:
-        return {"folds": everything, "predicted": None, "final": 0.0, "why": ""}
+        return {"folds": everything, "predicted": None, "each": 0.0, "final": 0.0, "why": ""}
     left = run.seconds_left - reserve
     for folds in [candidate.on_folds] if candidate.on_folds else _choices(cost, resampling, run):
         if _ROOM * cost.of(folds) <= left:
-            return {"folds": folds, "predicted": cost.once + folds * cost.each, "final": cost.final, "why": ""}
+            predicted = cost.once + folds * cost.each
+            return {"folds": folds, "predicted": predicted, "each": cost.each, "final": cost.final, "why": ""}
     return _not_tried(_too_long(cost.of(1), left))
 
 
 def _not_tried(why: str) -> dict[str, Any]:
-    return {"folds": 0, "predicted": None, "final": 0.0, "why": why}
+    return {"folds": 0, "predicted": None, "each": 0.0, "final": 0.0, "why": why}
 
 
 def _choices(cost: Cost, resampling: Resampling, run: RunContext) -> Iterator[int]:

@@ -30,7 +30,7 @@ class Made(Candidate):
         self.name, self.method, self.model = name, name.partition(":")[0], name.partition(":")[2]
         self.prior = prior
         self._right, self._cost, self._fails = right, cost, fails
-        self.folds = 0
+        self.folds, self.asked = 0, list[int]()
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         return self._cost
@@ -39,6 +39,7 @@ class Made(Candidate):
         if self._fails:
             raise TuningError(self._fails)
         self.folds = len(resampling.splits)
+        self.asked.append(self.folds)
         targets = TASK.targets(dataset, dataset.labels)
         generator = run.generator("made", self.name)
         log_probs = np.full((resampling.repeats, len(dataset), 2), np.nan)
@@ -52,10 +53,30 @@ class Made(Candidate):
         raise NotImplementedError
 
 
+class EasyFold(Made):
+    """On the first fold's examples as sure as it is told, elsewhere hardly at all."""
+
+    def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+        self.folds = len(resampling.splits)
+        self.asked.append(self.folds)
+        targets = TASK.targets(dataset, dataset.labels)
+        easy = np.isin(np.arange(len(dataset)), resampling.splits[0].valid)
+        sure = np.where(easy, self._right, 0.55)[:, None]
+        rows = np.log(np.where(targets[:, None] == np.arange(2), sure, 1 - sure))
+        log_probs = np.full((resampling.repeats, len(dataset), 2), np.nan)
+        for number, split in enumerate(resampling.splits):
+            log_probs[number // resampling.folds, split.valid] = rows[split.valid]
+        return (Trial({}, log_probs),)
+
+
 def up(
-    *candidates: Made, budget: float = 1e6, journal: Journal | None = None, temperature: float | None = None
+    *candidates: Made,
+    budget: float = 1e6,
+    journal: Journal | None = None,
+    temperature: float | None = None,
+    pairs: list[tuple[str, str]] = PAIRS,
 ) -> Climb:
-    dataset = TASK.read(PAIRS, Recipe(), "fit")
+    dataset = TASK.read(pairs, Recipe(), "fit")
     run = RunContext(Path(), journal=journal or Journal(), budget_seconds=budget)
     return climb(candidates, dataset, TASK.resample(dataset, run), TASK, run, temperature=temperature)
 
@@ -74,8 +95,53 @@ def test_a_dearer_rung_gets_fewer_folds() -> None:
     for each in (0.1, 5.0, 50.0):
         tuned = Made("contrastive:x", 0.8, Cost(0, each, each), OVER_HEAD)
         up(Made("head:x", 0.6), tuned, budget=300)
-        folds.append(tuned.folds)
-    assert folds == [20, 5, 1]
+        folds.append(tuned.asked)
+    # What is left of the budget goes to more of them: here to three, since two fits on everything may follow.
+    assert folds == [[20], [5], [1, 4]]
+
+
+def test_only_the_best_are_scored_on_more_folds_and_only_where_few_were_seen() -> None:
+    def rungs() -> tuple[Made, ...]:
+        sure = Prior("head:x", -1.0, 0.1)
+        unsure = Prior("head:x", -0.25, 0.9)
+        tuned = [
+            Made(f"{method}:x", right, Cost(0, 40, 1), prior)
+            for method, right, prior in (("contrastive", 0.9, sure), ("lora", 0.88, unsure), ("partial", 0.7, unsure))
+        ]
+        return Made("head:x", 0.6), *tuned
+
+    few = rungs()
+    climbed = up(*few, budget=399)
+    assert [rung.asked for rung in few[1:]] == [[1, 5], [1, 5], [1]]
+    resamplings = {rung.name: rung.resampling.rpartition(": ")[2] for rung in climbed.rungs[1:4]}
+    assert resamplings == {"contrastive:x": "one repeat", "lora:x": "one repeat", "partial:x": "1 of 5 folds"}
+    assert climbed.rungs[1].predicted_seconds == pytest.approx(5 * 40)
+    many = rungs()
+    up(*many, budget=399, pairs=PAIRS * 50)
+    assert [rung.asked for rung in many[1:3]] == [[1], [1]]
+
+
+def test_what_promised_nothing_beside_a_lucky_rung_is_tried_once_more_is_known() -> None:
+    lucky = EasyFold("contrastive:x", 0.97, Cost(0, 50, 1), OVER_HEAD)
+    other = Made("lora:x", 0.8, Cost(0, 1, 1), Prior("head:x", -0.1, 0.2))
+    climbed = up(Made("head:x", 0.6), lucky, other, budget=450, temperature=1.0)
+    assert lucky.asked == [1, 5]
+    assert [rung.name for rung in climbed.rungs][:3] == ["head:x", "contrastive:x", "lora:x"]
+    assert not climbed.left_out
+    # With time for one more fold alone it is still believed.
+    climbed = up(Made("head:x", 0.6), lucky, other, budget=101, temperature=1.0)
+    assert "promises" in climbed.left_out[0].why
+
+
+def test_a_rung_that_fails_on_more_folds_keeps_what_it_had() -> None:
+    class Fragile(Made):
+        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+            if len(resampling.splits) > 1:
+                raise TuningError("the loss diverged")
+            return super().cross_fit(dataset, resampling, run)
+
+    climbed = up(Made("head:x", 0.6), Fragile("contrastive:x", 0.9, Cost(0, 50, 1), OVER_HEAD), budget=450)
+    assert "1 of 5 folds" in climbed.rungs[1].resampling
 
 
 def test_what_does_not_fit_is_not_started_and_its_reason_names_the_budget() -> None:
@@ -173,6 +239,16 @@ def test_decisions_are_replayed_whatever_the_clock_says(tmp_path: Path) -> None:
     assert again.winner.trial.log_probs.tobytes() == first.winner.trial.log_probs.tobytes()
 
 
+def test_more_folds_are_replayed_too(tmp_path: Path) -> None:
+    def rungs() -> tuple[Made, Made]:
+        return Made("head:x", 0.6), Made("contrastive:x", 0.9, Cost(0, 50, 1), OVER_HEAD)
+
+    first, again = (up(*rungs(), budget=budget, journal=Journal(tmp_path)) for budget in (450, 0.5))
+    assert "one repeat" in first.rungs[1].resampling
+    assert again.rungs[1].resampling == first.rungs[1].resampling
+    assert again.rungs[1].seconds == first.rungs[1].seconds
+
+
 def test_a_temperature_that_is_given_is_scored() -> None:
     plain, hot = (up(Made("head:x", 0.9), temperature=given).rungs[0] for given in (None, 20.0))
     assert hot.settings["temperature"] == 20.0
@@ -181,23 +257,9 @@ def test_a_temperature_that_is_given_is_scored() -> None:
 
 def test_an_easy_fold_does_not_win() -> None:
     """Two rungs without a rung to be compared with, one of them scored on a single fold."""
-
-    class EasyFold(Made):
-        """On the first fold's examples as sure as it is told, elsewhere hardly at all."""
-
-        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
-            self.folds = len(resampling.splits)
-            targets = TASK.targets(dataset, dataset.labels)
-            easy = np.isin(np.arange(len(dataset)), resampling.splits[0].valid)
-            sure = np.where(easy, self._right, 0.55)[:, None]
-            rows = np.log(np.where(targets[:, None] == np.arange(2), sure, 1 - sure))
-            log_probs = np.full((resampling.repeats, len(dataset), 2), np.nan)
-            for number, split in enumerate(resampling.splits):
-                log_probs[number // resampling.folds, split.valid] = rows[split.valid]
-            return (Trial({}, log_probs),)
-
     first = EasyFold("contrastive:x", 0.95, Cost(0, 1, 1), OVER_HEAD)
     second = EasyFold("contrastive:y", 0.8, Cost(0, 200, 1), Prior("head:y", -0.25, 0.35))
+    second.on_folds = 1
     climbed = up(first, second, budget=1000, temperature=1.0)
     assert (first.folds, second.folds) == (20, 1)
     assert "1 of 5 folds" in climbed.rungs[1].resampling
