@@ -1,9 +1,9 @@
 """The promise: how much worse a smaller model can be than the one it is made from, and whether that is allowed.
 
-With enough labelled examples it is a bound on the drop of accuracy, from the examples that only one of the two gets
-right. With fewer, or none, no test can bound a drop of one point: then it is a bound on the share of inputs that
-are answered otherwise, which no drop can exceed. With too few inputs for that as well, it is a cap on how far
-probabilities may move, and is called not proven.
+With enough labelled examples for the drop that is allowed it is a bound on the drop of accuracy, from the examples that
+only one of the two gets right. With fewer, or none (300 for a drop of one point), it is a bound on the share of
+inputs that are answered otherwise, which no drop can exceed. With too few inputs for that as well, it is a cap on how
+far probabilities may move, and is called not proven.
 
 Where answers are no classes, it is a bound on the drop of the metric itself, by the paired bootstrap; where so few
 examples could not bound even a drop of nothing, half of the drop that is allowed is the cap, and it is not proven.
@@ -53,11 +53,13 @@ def judge(
     before, after = original.argmax(axis=1), smaller.argmax(axis=1)
     changed = float((before != after).mean())
     shift = float(np.percentile(np.abs(np.exp(original) - np.exp(smaller)).max(axis=1), _SHIFT_SHARE))
-    if targets is not None and not trained_on and count >= FEWEST_FOR_A_BOUND:
+    if targets is not None and not trained_on:
         lost = float(((before == targets) & (after != targets)).mean())
         won = float(((before != targets) & (after == targets)).mean())
         bound = drop_bound(lost, won, count)
-        return Evidence("labels", round(count), changed, shift, lost - won, bound, bound <= max_drop, True)
+        # Few labels prove a drop that is wide enough; that they prove none says nothing.
+        if bound <= max_drop or count >= FEWEST_FOR_A_BOUND:
+            return Evidence("labels", round(count), changed, shift, lost - won, bound, bound <= max_drop, True)
     drop = None
     if targets is not None:
         drop = float((before == targets).mean() - (after == targets).mean())

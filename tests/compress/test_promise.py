@@ -67,6 +67,21 @@ def test_what_is_lost_and_won_is_weighed_up() -> None:
     assert not judge(answers(original), answers(smaller), np.arange(3000), max_drop=0.01).held
 
 
+def test_few_labels_prove_what_a_wide_promise_allows() -> None:
+    """150 examples cannot bound a drop of one point, but one of five; the sureness of answers says nothing then."""
+    truth = np.arange(150) % 2
+    smaller = truth.copy()
+    smaller[0] ^= 1
+    found = [
+        judge(answers(truth), answers(smaller, sure=0.7), np.arange(150), max_drop=drop, targets=truth)
+        for drop in (0.05, 0.01)
+    ]
+    assert [(some.by, some.held, some.proven) for some in found] == [
+        ("labels", True, True),
+        ("probabilities", False, False),
+    ]
+
+
 def test_without_labels_it_is_the_share_of_changed_answers() -> None:
     original = np.arange(1000) % 2
     found = judge(answers(original), answers(original), np.arange(1000), max_drop=0.01)
