@@ -52,6 +52,8 @@ _WIDTH = 96
 _DEPTH = 2
 _PROBE_PICTURES = 8
 _PROBE_STEPS = 2
+# Of the training whose steps are timed.
+_PROBED = 10**6
 # What the loop and its checkpoints add to the steps; what comes before and after them; what is kept in hand.
 _LOOP_OVERHEAD = 1.05
 _FIXED_SECONDS = 12.0
@@ -217,10 +219,11 @@ class DetectionCandidate(StructuredCandidate):
     def _probe(self, dataset: Dataset, plan: DetectionPlan, run: RunContext) -> tuple[float, float]:
         """Seconds of a step with the network frozen, and of one with its stages tuned."""
         some = [example for example in dataset.examples if len(example.target)][:_PROBE_PICTURES]
-        objective = self._objective(plan, some, dataset, "probe", 1, run)
+        # A training so long that its frozen steps come first, and others after it.
+        objective = self._objective(plan, some, dataset, "probe", _PROBED, run)
         objective.train()
         frozen = _step_seconds(objective, 0) if plan.frozen else 0.0
-        return frozen, _step_seconds(objective, 10**6)
+        return frozen, _step_seconds(objective, _PROBED)
 
     def cross_fit(
         self, dataset: Dataset, resampling: Resampling, settings: Mapping[str, Any], run: RunContext

@@ -165,6 +165,23 @@ def test_a_training_that_becomes_slower_ends_in_its_time_and_its_recipe_gives_th
         assert (again.bundle / name).read_bytes() == (held_up.bundle / name).read_bytes()
 
 
+@needs_network
+def test_steps_of_both_kinds_are_timed(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from fewtune.tune import detection
+
+    frozen: list[bool] = []
+
+    def timed(objective: Any, batch: int) -> float:
+        frozen.append(batch < objective._phases.first)
+        return 1e3
+
+    monkeypatch.setattr(detection, "_step_seconds", timed)
+    settings = {"width_px": 96, "height_px": 64, "frozen": 0.5}
+    with pytest.raises(UserError, match="too little time"):
+        fewtune.fit(place / "train", out=tmp_path / "m.fewtune", method="partial", budget="60s", settings=settings)
+    assert frozen == [True, False]
+
+
 def test_what_is_not_right_is_refused(place: Path, tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="multiple of 32"):
         fewtune.fit(place / "train", out=tmp_path / "x", method="partial", settings={**QUICK, "width_px": 100})
