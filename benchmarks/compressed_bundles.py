@@ -34,15 +34,14 @@ _SECONDS = {"det_bccd": "120s", "seg_camvid": "120s", "mt_pydocs_en_ptbr": "120s
 _TESTED_PAIRS = 400
 
 
-def structure(folder: Path, seed: int) -> dict[str, Any]:
-    """Half of the neurons and a third of the heads, in integers and in float."""
+def structure(folder: Path, strength: float, seed: int) -> dict[str, Any]:
+    """That share of the neurons and two thirds of it of the heads taken away, in integers and in float."""
     started = time.monotonic()
     with tempfile.TemporaryDirectory() as place:
         out = Path(place)
         test = _fit_texts(folder, out, seed)
-        found = pipeline.compress(
-            out / "whole", out / "small", Wishes(prune="structure:0.5", max_drop=_MAX_DROP), data=test
-        )
+        wishes = Wishes(prune=f"structure:{strength}", max_drop=_MAX_DROP)
+        found = pipeline.compress(out / "whole", out / "small", wishes, data=test)
         speeds = _float_speeds([out / "whole", out / "small"], [text for text, _ in test]) if found.kept else {}
     return {**_trades(found), **speeds, "seconds": round(time.monotonic() - started)}
 

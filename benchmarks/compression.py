@@ -23,6 +23,8 @@ from fewtune.errors import UserError
 DRAWS = 3
 ENGLISH, CHINESE = ("trec6", "sst2", "banking77"), ("chnsenticorp_htl_zh", "thucnews10_zh")
 PRUNED = ("trec6", "sst2")
+# Of the neurons; of the heads two thirds of that.
+STRENGTHS = (0.5, 0.65)
 STUDENTS = ("static", "tfidf")
 PICTURES = ("hymenoptera", "sign_digits")
 STRUCTURED = ("det_bccd", "seg_camvid", "mt_pydocs_en_ptbr")
@@ -51,8 +53,9 @@ def _rows(data: Path, quick: bool) -> Iterator[Measurement]:
                 key = {"encoder": name, "model": model, "draw": seed}
                 yield key, partial(compressed_encoders.measure, data / f"text_{name}", model, seed)
         for name in PRUNED[: 1 if quick else None]:
-            key = {"bundle": name, "way": "structure", "draw": seed}
-            yield key, partial(compressed_bundles.structure, data / f"text_{name}", seed)
+            for strength in STRENGTHS:
+                key = {"bundle": name, "way": f"structure:{strength}", "draw": seed}
+                yield key, partial(compressed_bundles.structure, data / f"text_{name}", strength, seed)
         for name in PRUNED[: 1 if quick else None]:
             for student in STUDENTS:
                 key = {"bundle": name, "way": student, "draw": seed}
