@@ -511,10 +511,14 @@ def _searched(tried: Sequence[_Tried]) -> Candidate | None:
 
 
 def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate]:
-    """Pairs of the best rungs; those whose tuning on everything fits the rest of the budget."""
+    """Pairs of the best rungs, one of them on a second backbone; those whose tuning on everything fits the budget."""
     choice = choose([some.contender for some in tried])
-    order = sorted(range(len(tried)), key=lambda i: choice.expected[i])[:_BLENDED]
-    for better, other in combinations(order, 2):
+    order = sorted(range(len(tried)), key=lambda i: choice.expected[i])
+    # Two backbones err differently, so the best on another one may add more than the next best on the same.
+    models = [tried[i].candidate.model for i in order]
+    second = next((n for n, model in enumerate(models) if model and model != models[0]), 0)
+    best = [i for n, i in enumerate(order) if n < _BLENDED or n == second]
+    for better, other in combinations(best, 2):
         if _kind(tried[better].candidate) == _kind(tried[other].candidate):
             continue  # the same rung, with views of the texts and without
         final = tried[better].final_seconds + tried[other].final_seconds

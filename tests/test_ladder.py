@@ -228,6 +228,16 @@ def test_a_blend_is_taken_where_two_know_different_things() -> None:
     assert [member["model"] for member in members] == ["x", "y"]
 
 
+def test_a_second_backbone_is_blended_though_it_is_not_among_the_best() -> None:
+    same = [
+        Made(f"{method}:x", right, Cost(0, 1, 1)) for method, right in (("lora", 0.8), ("full", 0.79), ("head", 0.78))
+    ]
+    climbed = up(*same, Made("tfidf", 0.74), Made("lora:y", 0.7), Made("head:y", 0.65))
+    blends = {rung.name for rung in climbed.rungs if " + " in rung.name}
+    assert "lora:x + lora:y" in blends
+    assert not [name for name in blends if "tfidf" in name or "head:y" in name]
+
+
 def test_decisions_are_replayed_whatever_the_clock_says(tmp_path: Path) -> None:
     def rungs() -> tuple[Made, Made]:
         return Made("head:x", 0.6), Made("contrastive:x", 0.9, Cost(0, 5, 5), OVER_HEAD)
