@@ -20,6 +20,7 @@ from fewtune.augment.picture_policy import PicturePolicies
 from fewtune.augment.policy import AUTO, Policies
 from fewtune.augment.table import AugmentedTable, augment_table
 from fewtune.backbones.seq2seq import FastTranslate, FolderTranslator
+from fewtune.backbones.transformers_folder import is_network, network_files
 from fewtune.bundle.earlier import earlier_fits
 from fewtune.bundle.export import check_place, export_bundle, write_export
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
@@ -328,14 +329,19 @@ def export(
 ) -> list[str]:
     """Write a bundle for other programs; see `export_bundle`, and "marian": a tuned student in its own format.
 
+    Networks for pictures that are Transformers' own become folders of its ("hf").
+
     Raises:
         UserError: the bundle or the place cannot be used, or there is no such form of it; nothing is written at `out`.
     """
-    if form != "marian":
-        return export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
     manifest = read_manifest(bundle)
+    of_transformers = form == "hf" and not with_data and is_network(manifest)
+    if form != "marian" and not of_transformers:
+        return export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
     verify(bundle, manifest)
     check_place(bundle, out, overwrite)
+    if of_transformers:
+        return write_export(network_files(bundle, manifest, out.name), out)
     model = catalog.find_translator(str(manifest.backbone["name"])) if manifest.task == "translation" else None
     if not isinstance(model, FastTranslate | FolderTranslator):
         raise RecipeError("Only Marian's students have the format marian.", where="--format", how="Use onnx or hf.")

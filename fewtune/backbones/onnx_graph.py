@@ -1,8 +1,10 @@
-"""An ONNX graph under construction."""
+"""An ONNX graph under construction, and one whose constants are computed."""
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,3 +51,20 @@ class OnnxGraph:
         opset = [helper.make_opsetid("", OPSET)]
         model = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="fewtune")
         return model.SerializeToString(deterministic=True)
+
+
+def optimised(graph: bytes) -> onnx.ModelProto:
+    """A graph with its constants computed and its paddings put into the convolutions, every node named."""
+    import onnx
+    import onnxruntime
+
+    with tempfile.TemporaryDirectory(prefix="fewtune-") as place:
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+        options.optimized_model_filepath = str(Path(place) / "folded.onnx")
+        options.log_severity_level = 3
+        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        model = onnx.load(options.optimized_model_filepath)
+    for number, node in enumerate(model.graph.node):
+        node.name = node.name or f"{node.op_type}_{number}"
+    return onnx.shape_inference.infer_shapes(model)

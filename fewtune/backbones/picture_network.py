@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ _TOLERANCE = 1e-4
 # Transformers' names for what comes first in a network, and for the parts in a row after it.
 _ENTRIES = ("embedder", "embeddings")
 _ROWS = ("stages", "layers", "encoder.stages", "encoder.layers", "encoder.layer")
+# Of a config, what says nothing of the network.
+_OF_THE_CHECKPOINT = ("id2label", "label2id", "dtype", "torch_dtype", "transformers_version", "_name_or_path")
 
 
 class PictureNetwork(nn.Module):
@@ -25,11 +28,19 @@ class PictureNetwork(nn.Module):
         stages: run one after the other; the trunk cache cuts between them.
         pool: what the last stage gives, to (n, width).
         classifier: the pretrained network's own (n, width) to (n, its classes) logits; None where it has none.
+        config: what Transformers makes the network by; None where it is not of Transformers'.
     """
 
-    def __init__(self, stages: Sequence[nn.Module], pool: nn.Module, classifier: nn.Linear | None) -> None:
+    def __init__(
+        self,
+        stages: Sequence[nn.Module],
+        pool: nn.Module,
+        classifier: nn.Linear | None,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
         """Put the parts together; they are in evaluation mode from here on."""
         super().__init__()
+        self.config = config
         self.stages = nn.ModuleList(stages)
         self.pool = pool
         self.classifier = classifier
@@ -122,11 +133,17 @@ def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> P
     classifier = linear[-1] if known else None
     stages = transformers_stages(model.base_model)
     if len(stages) > 1:
-        network = PictureNetwork(stages, pool, classifier)
+        network = PictureNetwork(stages, pool, classifier, config_of(model))
         if _same(network, whole, size_px):
             pool.freeze()
             return network
-    return PictureNetwork([whole], nn.Identity(), classifier)
+    return PictureNetwork([whole], nn.Identity(), classifier, config_of(model))
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """What Transformers makes a model by, but for its labels, its precision and where it came from."""
+    config = json.loads(model.config.to_json_string())
+    return {name: value for name, value in config.items() if name not in _OF_THE_CHECKPOINT}
 
 
 def transformers_stages(base: Any) -> list[nn.Module]:

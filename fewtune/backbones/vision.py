@@ -55,6 +55,11 @@ class VisionBackbone(Backbone):
         return self._loaded[1]
 
     @property
+    def made_by(self) -> Mapping[str, Any]:
+        """What a bundle says of it so that Transformers can make the network again; nothing of timm's."""
+        return {}
+
+    @property
     def stages(self) -> int:
         """How many there are that can be cut between."""
         return len(self.network.stages)
@@ -157,6 +162,12 @@ class NamedNetwork(VisionBackbone):
     def load(self) -> tuple[PictureNetwork, Preprocess]:
         """Read the weights. Raises RecipeError where they cannot be had."""
         return self._load()
+
+    @property
+    def made_by(self) -> Mapping[str, Any]:
+        """Transformers' settings, where it is a network of its."""
+        config = self.network.config
+        return {"config": config} if config else {}
 
 
 def network_info(name: str) -> ModelInfo:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from fewtune.backbones.vision import VisionBackbone, network_info, transformers_preprocess, unavailable
 from fewtune.errors import MissingExtraError, RecipeError, first_line
@@ -45,6 +46,14 @@ class WholeModel(VisionBackbone):
         return glancing(self.parts.model, _GLANCE_PX), replace(self.seen, size_px=_GLANCE_PX, crop=1.0)
 
     @property
+    def made_by(self) -> Mapping[str, Any]:
+        """Transformers' settings, the kind of its image processor, and whether that mirrors colours."""
+        from fewtune.backbones.picture_network import config_of
+
+        parts, _, mirrored, processor = self._read
+        return {"config": config_of(parts.model), "processor": processor, "mirrored": mirrored}
+
+    @property
     def parts(self) -> Parts:
         """The model as it was pretrained, and what of it depends on the classes."""
         return self._read[0]
@@ -60,7 +69,7 @@ class WholeModel(VisionBackbone):
         return self._read[2]
 
     @cached_property
-    def _read(self) -> tuple[Parts, Preprocess, bool]:
+    def _read(self) -> tuple[Parts, Preprocess, bool, str]:
         import torch
         import transformers
         from transformers.utils import logging
@@ -93,7 +102,7 @@ class WholeModel(VisionBackbone):
                 where="--model",
                 how="Choose another one, such as an RT-DETR for boxes or a SegFormer for masks.",
             ) from None
-        return parts, seen, bool(given.get("do_flip_channel_order"))
+        return parts, seen, bool(given.get("do_flip_channel_order")), str(given["image_processor_type"])
 
 
 def whole_model(name: str, task: str) -> WholeModel | None:

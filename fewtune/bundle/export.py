@@ -30,9 +30,14 @@ from fewtune.errors import OutputError, RecipeError, nearest
 
 _ONNX_INSTEAD = "Use --format onnx, which runs in any ONNX runtime."
 _NO_PLACE = {
-    "object-detection": "A tuned detector is kept as its ONNX graph, not as weights that Transformers or timm read.",
-    "segmentation": "A tuned segmenter is kept as its ONNX graph, not as weights that Transformers or timm read.",
+    "object-detection": "Neither Transformers nor timm has a place for fewtune's own pyramid and head on a network.",
+    "segmentation": "Neither Transformers nor timm has a place for the decoder that fewtune puts on a network.",
     "translation": "Marian's students have recurrent decoders, which Transformers' Marian has not.",
+}
+# What is kept whole and so has a place, by task.
+_WHOLE = {
+    "object-detection": "a detector of Transformers', such as an RT-DETR",
+    "segmentation": "a segmenter of Transformers', such as a SegFormer",
 }
 _HEAD = ("classifier.weight", "classifier.bias")
 # The vectors of the tokenizer's pieces, where they are all there is of an encoder.
@@ -137,7 +142,9 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
             how="Use --format onnx, or fit with the --method and --model of one of its members.",
         )
     if manifest.task in _NO_PLACE:
-        raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=_ONNX_INSTEAD)
+        whole = _WHOLE.get(manifest.task)
+        how = f"{_ONNX_INSTEAD} Or fit with {whole}, as --model: that is kept whole." if whole else _ONNX_INSTEAD
+        raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=how)
     if manifest.task == "image-classification":
         return timm_files(bundle, manifest, name)
     if "static_pieces" in manifest.backbone:

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewtune.bundle.graph_constants import constants
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import timm_card
 from fewtune.errors import MissingExtraError, RecipeError
 from fewtune.types import FloatArray
 
 if TYPE_CHECKING:
-    import onnx
     from torch import nn
 
 _NAMES = {"efficientnet-lite0": "tf_efficientnet_lite0"}
@@ -98,7 +98,7 @@ class _Computed:
         import onnx
 
         model = onnx.load_from_string(graph)
-        values = _constants(model)
+        values = constants(model)
         self.convolutions = [
             (values[node.input[1]], values[node.input[2]] if len(node.input) > 2 else None)
             for node in model.graph.node
@@ -106,32 +106,6 @@ class _Computed:
         ]
         self.weight, self.bias = values["classifier.weight"], values["classifier.bias"]
         self.in_integers = any(node.op_type == "DequantizeLinear" for node in model.graph.node)
-
-
-def _constants(model: onnx.ModelProto) -> dict[str, FloatArray]:
-    """Everything that does not depend on the picture; steps unpacked."""
-    from onnx import helper, numpy_helper
-
-    values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if not node.input or any(name not in values for name in node.input if name):
-            continue
-        given = [values[name] for name in node.input if name]
-        attributes = {some.name: helper.get_attribute_value(some) for some in node.attribute}
-        if node.op_type == "DequantizeLinear":
-            values[node.output[0]] = _unpacked(given, int(attributes.get("axis", 1)))
-        elif node.op_type in ("Cast", "Identity"):
-            values[node.output[0]] = given[0].astype(np.float32)
-        elif node.op_type == "Mul":
-            values[node.output[0]] = given[0] * given[1]
-    return values
-
-
-def _unpacked(given: list[Any], axis: int) -> FloatArray:
-    steps, sizes, *zero = given
-    shape = [-1 if place == axis else 1 for place in range(steps.ndim)] if sizes.ndim else []
-    start = zero[0].astype(np.float32).reshape(shape) if zero else np.float32(0)
-    return (steps.astype(np.float32) - start) * sizes.reshape(shape)
 
 
 def _fill(network: nn.Module, found: _Computed, size_px: int) -> None:

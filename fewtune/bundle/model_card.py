@@ -131,6 +131,60 @@ with torch.no_grad():
 print(model.pretrained_cfg["label_names"][logits.argmax()])
 ```"""
 
+_NETWORK_SNIPPETS = {
+    "image-classification": """```python
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForImageClassification
+
+model = AutoModelForImageClassification.from_pretrained(".")
+processor = AutoImageProcessor.from_pretrained(".")
+with torch.no_grad():
+    logits = model(**processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")).logits
+print(model.config.id2label[int(logits.argmax())])
+```""",
+    "object-detection": """```python
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForObjectDetection
+
+model = AutoModelForObjectDetection.from_pretrained(".")
+processor = AutoImageProcessor.from_pretrained(".")
+picture = Image.open("picture.jpg").convert("RGB")
+# Laid on grey of the shape that the model reads: things keep their own.
+width, height = processor.size["width"], processor.size["height"]
+share = max(picture.width / width, picture.height / height)
+laid = Image.new("RGB", (round(share * width), round(share * height)), (127, 127, 127))
+laid.paste(picture)
+with torch.no_grad():
+    given = model(**processor(laid, return_tensors="pt"))
+(found,) = processor.post_process_object_detection(given, threshold=0.5, target_sizes=[laid.size[::-1]])
+for label, score, box in zip(found["labels"], found["scores"], found["boxes"]):
+    print(model.config.id2label[int(label)], round(float(score), 3), [round(side, 1) for side in box.tolist()])
+```""",
+    "segmentation": """```python
+import torch
+from PIL import Image
+from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
+
+model = AutoModelForSemanticSegmentation.from_pretrained(".")
+processor = AutoImageProcessor.from_pretrained(".")
+picture = Image.open("picture.jpg").convert("RGB")
+# As large as it was taught on, laid on the mean colour up to multiples of 32 pixels.
+seen = [max(1, round(side * processor.size["height"] / max(picture.size))) for side in picture.size]
+width, height = (-(-side // 32) * 32 for side in seen)
+laid = Image.new("RGB", (width, height), tuple(round(255 * mean) for mean in processor.image_mean))
+laid.paste(picture.resize(seen, Image.Resampling.BILINEAR))
+with torch.no_grad():
+    logits = model(**processor(laid, size={"height": height, "width": width}, return_tensors="pt")).logits
+share = picture.width / seen[0], picture.height / seen[1]
+whole = round(height * share[1]), round(width * share[0])
+(mask,) = torch.nn.functional.interpolate(logits, whole, mode="bilinear").argmax(dim=1)
+mask = mask[: picture.height, : picture.width]
+print({model.config.id2label[int(label)]: int((mask == label).sum()) for label in mask.unique()})
+```""",
+}
+
 _TRANSFORMERS_SNIPPET = """```python
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
@@ -216,6 +270,22 @@ def timm_card(manifest: Manifest, name: str) -> str:
     """
     files = "A folder that timm loads: weights in float32, the batch norms within the convolutions before them."
     return _card(manifest, name, ["From this folder:", _TIMM_SNIPPET], files)
+
+
+def network_card(manifest: Manifest, name: str, untouched: Sequence[str]) -> str:
+    """Write the card of an export of a network for pictures for Transformers in Markdown.
+
+    Args:
+        manifest: of the bundle that is exported.
+        name: of the export.
+        untouched: names of the weights that only training reads, which a bundle does not hold.
+    """
+    files = (
+        "A folder that Transformers loads: weights in float32 with what was learnt in them, and what prepares pictures."
+    )
+    if untouched:
+        files += f" Weights that only training reads begin anew: {', '.join(map(escape, untouched))}."
+    return _card(manifest, name, ["From this folder:", _NETWORK_SNIPPETS[manifest.task]], files)
 
 
 def transformers_card(manifest: Manifest, name: str) -> str:

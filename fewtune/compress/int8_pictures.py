@@ -8,14 +8,13 @@ the most sensitive: it has all 8 bits. Layers that still hurt are found by quant
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fewtune.backbones.onnx_graph import optimised
 from fewtune.compress.rounding import lost_on_average, round_weight
 from fewtune.data.picture import open_picture
 from fewtune.errors import DataError
@@ -110,7 +109,7 @@ class _Network:
 
     def __init__(self, graph: bytes, pixels: Sequence[FloatArray], threads: int, *, in_order: bool = True) -> None:
         self._pixels, self._threads, self._in_order = pixels, threads, in_order
-        self._model = _folded(graph)
+        self._model = optimised(graph)
         self._values = {tensor.name: tensor for tensor in self._model.graph.initializer}
         self._layers = [node for node in self._model.graph.node if self._is_large(node)]
         if not self._layers:
@@ -286,23 +285,6 @@ def _counts(answers: FloatArray) -> Any:
         return slice(None)
     scores = answers[:, :-4].max(axis=1)
     return scores >= min(_FOUND, float(scores.max()))
-
-
-def _folded(graph: bytes) -> onnx.ModelProto:
-    """The graph with its constants computed and its paddings put into the convolutions, every node named."""
-    import onnx
-    import onnxruntime
-
-    with tempfile.TemporaryDirectory(prefix="fewtune-") as place:
-        options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(Path(place) / "folded.onnx")
-        options.log_severity_level = 3
-        onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        model = onnx.load(options.optimized_model_filepath)
-    for number, node in enumerate(model.graph.node):
-        node.name = node.name or f"{node.op_type}_{number}"
-    return onnx.shape_inference.infer_shapes(model)
 
 
 def _float_tensors(model: onnx.ModelProto) -> list[str]:

@@ -185,6 +185,11 @@ class DetectionCandidate(StructuredCandidate):
         """How many can be tuned."""
         return len(self._network.network.stages)
 
+    @property
+    def _made_by(self) -> Mapping[str, Any]:
+        """By what Transformers makes all of it again: nothing, since pyramid and head are fewtune's own."""
+        return {}
+
     def _untimed(self, dataset: Dataset, run: RunContext, share: float) -> DetectionPlan:
         """The plan without steps, where the settings give none."""
         given = {**self.usual, **self._settings}
@@ -285,6 +290,7 @@ class DetectionCandidate(StructuredCandidate):
                 "licence": info.licence,
                 "package": info.package,
                 "size_px": f"{width} x {height}",
+                **self._made_by,
             },
             reference=graph.find,  # type: ignore[arg-type]
             seconds=time.perf_counter() - started,

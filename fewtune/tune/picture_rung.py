@@ -93,7 +93,13 @@ def fitted_network(
         graphs={"model.onnx": with_linear_head(graph, head.weight, head.bias)},
         contracts=(contract,),
         assets={"preprocess.json": network.preprocess.to_json()},
-        backbone={"name": info.name, "licence": info.licence, "package": info.package, "size_px": size},
+        backbone={
+            "name": info.name,
+            "licence": info.licence,
+            "package": info.package,
+            "size_px": size,
+            **network.made_by,
+        },
         reference=reference,
         seconds=seconds,
     )

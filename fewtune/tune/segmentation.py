@@ -309,7 +309,13 @@ class SegmentationCandidate(StructuredCandidate):
             graphs={"model.onnx": graph},
             contracts=(contract,),
             assets={"preprocess.json": preprocess.to_json()},
-            backbone={"name": info.name, "licence": info.licence, "package": info.package, "size_px": plan.size_px},
+            backbone={
+                "name": info.name,
+                "licence": info.licence,
+                "package": info.package,
+                "size_px": plan.size_px,
+                **self._made_by,
+            },
             reference=reference,
             seconds=time.perf_counter() - started,
             settings={"pace": str(course)},
@@ -391,6 +397,11 @@ class SegmentationCandidate(StructuredCandidate):
             stages_rate=plan.stages_rate,
             dice=plan.dice,
         )
+
+    @property
+    def _made_by(self) -> Mapping[str, Any]:
+        """By what Transformers makes all of it again: nothing, since the decoder is not Transformers'."""
+        return {}
 
     @property
     def _largest_px(self) -> int:

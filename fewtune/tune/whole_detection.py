@@ -61,6 +61,10 @@ class WholeDetectionCandidate(DetectionCandidate):
         return self._network
 
     @property
+    def _made_by(self) -> Mapping[str, Any]:
+        return self._model.made_by
+
+    @property
     def _stages(self) -> int:
         from fewtune.backbones.whole_network import DETECTOR_STAGES
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -40,6 +40,10 @@ class WholeSegmentationCandidate(SegmentationCandidate):
     def _model(self) -> WholeModel:
         assert isinstance(self._network, WholeModel)
         return self._network
+
+    @property
+    def _made_by(self) -> Mapping[str, Any]:
+        return self._model.made_by
 
     @property
     def _largest_px(self) -> int:

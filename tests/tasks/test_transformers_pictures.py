@@ -1,4 +1,4 @@
-"""Transformers' checkpoints for pictures go the same way as any network, for classes, masks and boxes."""
+"""Transformers' checkpoints for pictures go the same way as any network, for classes, masks and boxes, and back."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ pytest.importorskip("transformers")
 pytest.importorskip("timm")
 
 import fewtune
+from fewtune import pipeline
 from fewtune.errors import RecipeError
 from tests.backbones.test_vision import tiny_transformers
+from tests.exported import run_card
 from tests.pictures import class_folders, coco_folder
 from tests.tasks.test_segmentation import masked_folder
 
@@ -43,17 +45,26 @@ def fit(place: Path, what: str, kind: str, method: str) -> fewtune.Model:
         ("boxes", "resnet", "partial"),
     ],
 )
-def test_a_checkpoint_becomes_a_bundle(tmp_path: Path, what: str, kind: str, method: str) -> None:
+def test_a_checkpoint_becomes_a_bundle(
+    tmp_path: Path, what: str, kind: str, method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     model = fit(tmp_path, what, kind, method)
     assert (model.manifest.method, model.manifest.model) == (method, str(tmp_path / kind))
     picture = next(path for path in sorted((tmp_path / "data").rglob("*.png")) if "masks" not in path.parts)
     (answer,) = fewtune.load(model.bundle).predict([str(picture)])
+    if what == "boxes":
+        assert (answer.scores <= 1).all()
+        with pytest.raises(RecipeError, match="own pyramid and head") as caught:
+            pipeline.export(model.bundle, tmp_path / "hf", form="hf")
+        assert "RT-DETR" in str(caught.value.how)
+        return
+    pipeline.export(model.bundle, tmp_path / "hf", form="hf")
+    printed, names = run_card(tmp_path / "hf", picture, monkeypatch)
     if what == "masks":
         assert set(np.unique(answer.ids)) <= {0, 1, 2}
-    elif what == "classes":
-        assert answer in model.labels
+        assert (names["mask"].numpy() == answer.ids).mean() > 0.98
     else:
-        assert (answer.scores <= 1).all()
+        assert printed == answer
 
 
 @pytest.mark.parametrize(("what", "method"), [("masks", "head"), ("boxes", "partial")])

@@ -31,7 +31,8 @@ from fewtune.runtime.letterbox import Letterbox
 from fewtune.tune import loop
 from fewtune.tune.set_prediction import SetPredictionObjective
 from tests.backbones.test_vision import tiny_transformers
-from tests.pictures import coco_folder, masked_folder
+from tests.exported import run_card
+from tests.pictures import coco_folder, masked_folder, scene
 from tests.tiny_detectors import KINDS, tiny_detector
 
 LEARN: dict[str, Any] = {
@@ -103,7 +104,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_detector_learns_to_find_things_and_predicts_without_torch(place: Path, tmp_path: Path) -> None:
+def test_a_detector_learns_to_find_things_and_predicts_without_torch(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     options: dict[str, Any] = {**QUICK, "model": str(place / "rt_detr"), "test": str(place / "boxes")}
     model = fewtune.fit(place / "boxes", out=tmp_path / "out", settings={**LEARN, "steps": 350}, **options)
     assert model.scores["map_50"].value > 0.5
@@ -114,6 +117,20 @@ def test_a_detector_learns_to_find_things_and_predicts_without_torch(place: Path
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[1:] == ["True", "False"]
+    # Transformers finds the same in what is exported, in a picture of another shape too.
+    pipeline.export(model.bundle, tmp_path / "hf", form="hf")
+    wide = scene(1)[0].crop((0, 0, 96, 48)).resize((192, 96))
+    wide.save(tmp_path / "wide.png")
+    for path in (Path(picture), tmp_path / "wide.png"):
+        found = run_card(tmp_path / "hf", path, monkeypatch)[1]["found"]
+        (answer,) = model.predict([str(path)])
+        ours = np.column_stack([answer.boxes_xyxy, 100 * answer.labels, answer.scores])
+        theirs = np.column_stack([found["boxes"], 100 * found["labels"], found["scores"]])
+        assert len(theirs)
+        # What is nearly half sure may be on either side of it.
+        for some, others in ((ours[ours[:, -1] > 0.55], theirs), (theirs, ours[ours[:, -1] > 0.45])):
+            for one in some:
+                assert np.abs(others - one)[:, :-1].max(axis=1).min() < 2
 
 
 def test_an_interrupted_detector_goes_on(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
