@@ -15,6 +15,7 @@ pytest.importorskip("transformers")
 pytest.importorskip("timm")
 import torch
 import transformers
+from safetensors.numpy import load_file
 
 from fewtune import pipeline
 from fewtune.backbones.bert_onnx import with_linear_head
@@ -26,13 +27,15 @@ from fewtune.backbones.whole_model import WholeModel, whole_model
 from fewtune.backbones.whole_network import WholeDetector, WholeSegmenter
 from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import write_bundle
+from fewtune.compress.int8_pictures import pictures_in_integers
+from fewtune.compress.path import _content
 from fewtune.errors import RecipeError
-from fewtune.interfaces import Fitted
+from fewtune.interfaces import Fitted, RunContext
 from fewtune.runtime.letterbox import Letterbox
 from fewtune.runtime.scaled import Scaled
 from fewtune.runtime.session import open_session
 from fewtune.tune.picture_layers import TunedStages
-from fewtune.types import Graph
+from fewtune.types import Example, Graph
 from tests.backbones.test_vision import tiny_transformers
 from tests.bundle.conftest import make_manifest
 from tests.pictures import draw, scene
@@ -219,3 +222,22 @@ def test_training_content_has_no_place_there(tmp_path: Path) -> None:
 def test_weights_that_only_training_reads_are_named(tmp_path: Path) -> None:
     card = (export(detector_bundle(tmp_path, "rt_detr")) / "README.md").read_text(encoding="utf-8")
     assert "begin anew: model.denoising" in card
+
+
+@pytest.mark.parametrize("kind", ["resnet", "segformer"])
+def test_weights_of_8_bits_are_written_as_what_they_stand_for(tmp_path: Path, kind: str) -> None:
+    exact = segmenter_bundle(tmp_path) if kind == "segformer" else classifier_bundle(tmp_path, kind)
+    found = read_manifest(exact)
+    examples = []
+    for number in range(4):
+        scene(number)[0].save(tmp_path / f"{number}.png")
+        examples.append(Example(str(tmp_path / f"{number}.png")))
+    smaller = pictures_in_integers(_content(exact, found), examples, RunContext(tmp_path)).graphs["model.onnx"]
+    assert b"DequantizeLinear" in smaller
+    preprocess = (exact / "preprocess.json").read_bytes()
+    bundle = bundle_of(tmp_path / "rounded" / "bundle", found.task, smaller, found.backbone, preprocess)
+    tensors = [load_file(export(some) / "model.safetensors") for some in (exact, bundle)]
+    assert tensors[0].keys() == tensors[1].keys()
+    layers = [name for name, value in tensors[0].items() if value.ndim > 1 and value.std() > 0]
+    assert all(np.corrcoef(tensors[0][name].ravel(), tensors[1][name].ravel())[0, 1] > 0.99 for name in layers)
+    assert any((tensors[0][name] != tensors[1][name]).any() for name in layers)
