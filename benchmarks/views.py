@@ -1,6 +1,7 @@
 """Sentences a second that views are made of, beside nlpaug (`pip install nlpaug`) and TextAttack in the same run.
 
-Back-translation needs the extra [translate]; both its ways count as one, and it uses all cores.
+Back-translation needs the extra [translate]; both its ways count as one, and it uses all cores. Pictures a second
+beside what torchvision's transforms of the same kind and strength do with the same decoded pictures.
 """
 
 from __future__ import annotations
@@ -14,11 +15,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from draws import read_pairs
 
 from fewtune import catalog
 from fewtune.attack.environment import has_environment
 from fewtune.attack.process import the_process
+from fewtune.augment.picture_policy import Frame
 from fewtune.augment.policy import Policies
 from fewtune.interfaces import RunContext
 from fewtune.runtime.threads import usable_cores
@@ -29,12 +32,17 @@ SETS = {"sst2": 5000, "chnsenticorp_htl_zh": 1000}
 PEER_TEXTS = 1000
 ROUND_TRIPS = 300
 TEXTATTACK_TEXTS = (20, 120)
+PICTURES = 150
+SQUARE_PX, SIDE_PX = 280, 224
+ROUNDS = 5
 
 
 def measurements(data: Path, quick: bool) -> Iterator[tuple[dict[str, Any], Callable[[], dict[str, Any]]]]:
     for name, count in SETS.items():
         texts = count // 5 if quick else count
         yield {"set": name, "texts": texts}, partial(_measure, data / f"text_{name}", texts)
+    pictures = 40 if quick else PICTURES
+    yield {"set": "hymenoptera", "pictures": pictures}, partial(_pictures, data / "imgcls_hymenoptera", pictures)
 
 
 def _measure(folder: Path, count: int) -> dict[str, Any]:
@@ -54,7 +62,7 @@ def _measure(folder: Path, count: int) -> dict[str, Any]:
     if has_environment() and folder.name == "text_sst2":
         rates |= {f"textattack {name}": _textattack_rate(texts, name) for name in ("charswap", "deletion", "swap")}
         rates["textattack easy, four views"] = _textattack_rate(texts, "easy", copies=4)
-    return {"texts_per_second": {name: round(rate) for name, rate in rates.items()}}
+    return {"a_second": {name: round(rate) for name, rate in rates.items()}}
 
 
 def _rate(texts: Sequence[str], names: Sequence[str]) -> float:
@@ -127,8 +135,47 @@ def _processor_seconds() -> float:
     return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
 
 
+def _pictures(folder: Path, count: int) -> dict[str, Any]:
+    """Views a second of one core, ours and torchvision's in turns; decoding does not count."""
+    import torch
+    from PIL import ImageOps
+    from torchvision.transforms import v2
+
+    from fewtune.augment.picture_policy import PicturePolicies
+    from fewtune.augment.scene import Scene
+    from fewtune.data.picture import open_picture
+
+    torch.set_num_threads(1)
+    paths = sorted(folder.glob("train/*/*.jpg"))[:count]
+    squares = [ImageOps.fit(open_picture(str(path)), (SQUARE_PX, SQUARE_PX)) for path in paths]
+    scenes = [Scene.of(np.asarray(square)) for square in squares]
+    policies, frame = PicturePolicies(catalog.picture_augmentations()), Frame(SIDE_PX, SIDE_PX, farther=False)
+    # The area of a crop of ours is that of a picture up to 1.5 times nearer.
+    crop = v2.RandomResizedCrop(SIDE_PX, scale=(1 / 1.5**2, 1.0), ratio=(1.0, 1.0))
+    theirs = {
+        "crop": [crop],
+        "crop,flip": [crop, v2.RandomHorizontalFlip()],
+        "crop,flip,light": [crop, v2.RandomHorizontalFlip(), v2.ColorJitter(0.2, 0.2, 0.2)],
+        "crop,rotation": [v2.RandomRotation(15, v2.InterpolationMode.BILINEAR, expand=True), crop],
+        "crop,trivial": [v2.TrivialAugmentWide(interpolation=v2.InterpolationMode.BILINEAR), crop],
+    }
+    runs: dict[str, Callable[[Scene], Any]] = {}
+    for names, transforms in theirs.items():
+        policy, whole = policies.named(names, "image-classification"), v2.Compose(transforms)
+        runs[names] = lambda scene, policy=policy: policy.view(scene, frame)
+        runs[f"torchvision {names}"] = lambda scene, whole=whole: whole(scene.image)
+    seconds: dict[str, list[float]] = {name: [] for name in runs}
+    for _ in range(ROUNDS):
+        for name, run in runs.items():
+            started = time.process_time()
+            for scene in scenes:
+                run(scene)
+            seconds[name].append(time.process_time() - started)
+    return {"a_second": {name: round(len(scenes) / float(np.median(some))) for name, some in seconds.items()}}
+
+
 def table(rows: list[dict[str, Any]]) -> str:
-    lines = [f"{'set':24}{'what':42}{'texts a second':>16}"]
+    lines = [f"{'set':24}{'what':42}{'a second':>16}"]
     for row in rows:
-        lines += [f"{row['key']['set']:24}{what:42}{rate:16,}" for what, rate in row["texts_per_second"].items()]
+        lines += [f"{row['key']['set']:24}{what:42}{rate:16,}" for what, rate in row["a_second"].items()]
     return "\n".join(lines)

@@ -35,9 +35,10 @@ class HorizontalFlip(PictureAugmentation):
 
     def change(self, scene: Scene) -> Scene:
         """The scene, or its mirror image."""
-        from torchvision.transforms import v2
+        import torch
+        from torchvision.transforms.v2 import functional as F
 
-        return scene.changed(v2.RandomHorizontalFlip())
+        return scene.moved(F.horizontal_flip) if float(torch.rand(1)) < 0.5 else scene
 
 
 class VerticalFlip(PictureAugmentation):
@@ -49,9 +50,10 @@ class VerticalFlip(PictureAugmentation):
 
     def change(self, scene: Scene) -> Scene:
         """The scene, or the scene upside down."""
-        from torchvision.transforms import v2
+        import torch
+        from torchvision.transforms.v2 import functional as F
 
-        return scene.changed(v2.RandomVerticalFlip())
+        return scene.moved(F.vertical_flip) if float(torch.rand(1)) < 0.5 else scene
 
 
 class QuarterTurn(PictureAugmentation):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 from fewtune.interfaces import PictureAugmentation
 
@@ -17,11 +18,15 @@ class LightJitter(PictureAugmentation):
     help = "brightness, contrast and saturation changed by up to this share"
     strengths = (0.01, 1.0, 0.2)
 
-    def change(self, scene: Scene) -> Scene:
-        """The scene in another light."""
+    @cached_property
+    def _jitter(self) -> Any:
         from torchvision.transforms import v2
 
-        return scene.relit(v2.ColorJitter(self.strength, self.strength, self.strength))
+        return v2.ColorJitter(self.strength, self.strength, self.strength)
+
+    def change(self, scene: Scene) -> Scene:
+        """The scene in another light."""
+        return scene.relit(self._jitter)
 
 
 class HueJitter(PictureAugmentation):
@@ -31,11 +36,15 @@ class HueJitter(PictureAugmentation):
     help = "hues turned by up to this share of the circle either way"
     strengths = (0.01, 0.5, 0.05)
 
-    def change(self, scene: Scene) -> Scene:
-        """The scene in other colours."""
+    @cached_property
+    def _jitter(self) -> Any:
         from torchvision.transforms import v2
 
-        return scene.relit(v2.ColorJitter(hue=self.strength))
+        return v2.ColorJitter(hue=self.strength)
+
+    def change(self, scene: Scene) -> Scene:
+        """The scene in other colours."""
+        return scene.relit(self._jitter)
 
 
 class RandomErasing(PictureAugmentation):

@@ -18,6 +18,7 @@ from fewtune.types import FloatArray, IntArray
 # What is left of a box that a view cuts or covers, at least, for it to be asked for still.
 _LEAST_SEEN = 0.4
 _LEAST_SIDE_PX = 2.0
+_NO_BOXES = np.zeros((0, 4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +82,27 @@ class Scene:
     def _boxes_xyxy(self) -> FloatArray:
         return self.boxes.as_subclass(torch.Tensor).numpy().astype(np.float64)
 
+    @property
+    def _has_boxes(self) -> bool:
+        return len(self.labels) > 0
+
     def changed(self, change: Callable[[Any], Any]) -> Scene:
         """What one of torchvision's transforms makes of picture, boxes and mask together."""
-        seen = {"image": self.image, "boxes": self.boxes}
-        done = change(seen if self.mask is None else {**seen, "mask": self.mask})
-        return replace(self, image=done["image"], boxes=done["boxes"], mask=done.get("mask"))
+        return self._with(change(self._marked))
+
+    def moved(self, move: Callable[[Any], Any]) -> Scene:
+        """What one of torchvision's functions makes of the picture, and of the boxes and the mask likewise."""
+        return self._with({name: move(some) for name, some in self._marked.items()})
+
+    @property
+    def _marked(self) -> dict[str, Any]:
+        """What there is to move; most pictures have no boxes, and moving none takes time, too."""
+        marked = {"image": self.image, "boxes": self.boxes if self._has_boxes else None, "mask": self.mask}
+        return {name: some for name, some in marked.items() if some is not None}
+
+    def _with(self, done: dict[str, Any]) -> Scene:
+        boxes = done["boxes"] if self._has_boxes else _as_boxes(_NO_BOXES, done["image"].shape[-2:])
+        return replace(self, image=done["image"], boxes=boxes, mask=done.get("mask"))
 
     def relit(self, change: Callable[[Any], Any]) -> Scene:
         """What a transform makes of the picture's pixels, which stay where they are."""
@@ -110,23 +127,23 @@ class Scene:
             factor: of the scale.
             canvas: width and height in pixels; about what the part has when it is scaled.
         """
-        width, height = self.size
-        window = np.clip([left, top, right, bottom], 0, [width, height, width, height])
-        start = np.clip(np.round((window[:2] - [left, top]) * factor), 0, np.array(canvas) - 1).astype(int)
-        end = np.minimum(np.round((window[2:] - [left, top]) * factor), canvas).astype(int)
-        size = np.maximum(end - start, 1)
-        around = [int(value) for value in (*start, *(np.array(canvas) - start - size))]
+        (width, height), (canvas_width, canvas_height) = self.size, canvas
+        x, y = _Span.of(left, right, width, factor, canvas_width), _Span.of(top, bottom, height, factor, canvas_height)
+        around = [x.start, y.start, canvas_width - x.start - x.length, canvas_height - y.start - y.length]
 
         def of(seen: Any) -> Any:
-            some = F.crop(seen, int(window[1]), int(window[0]), *(int(s) for s in (window[2:] - window[:2])[::-1]))
-            some = F.resize(some, [int(size[1]), int(size[0])], antialias=True)
+            some = F.crop(seen, y.low, x.low, y.high - y.low, x.high - x.low)
+            some = F.resize(some, [y.length, x.length], antialias=True)
             return F.pad(some, around, fill=self.fills[type(seen)]) if any(around) else some
 
         mask = None if self.mask is None else of(self.mask)
-        return replace(self, image=of(self.image), boxes=of(self.boxes), mask=mask)
+        boxes = of(self.boxes) if self._has_boxes else _as_boxes(_NO_BOXES, (canvas[1], canvas[0]))
+        return replace(self, image=of(self.image), boxes=boxes, mask=mask)
 
     def settled(self) -> Scene:
         """Boxes cut at the picture's edges; one of which little is left is ignored, one that is gone is gone."""
+        if not self._has_boxes:
+            return self
         width, height = self.size
         whole = self._boxes_xyxy
         inside = clipped(whole, width, height)
@@ -157,6 +174,28 @@ class Scene:
         return replace(
             self, image=image, mask=mask, ignored=self.ignored | (areas(own) - hidden < _LEAST_SEEN * areas(own))
         )
+
+
+@dataclass(frozen=True, slots=True)
+class _Span:
+    """One side of a cut: what of the picture is seen, and where that lies on the canvas, in pixels.
+
+    Attributes:
+        low, high: in the picture.
+        start, length: on the canvas.
+    """
+
+    low: int
+    high: int
+    start: int
+    length: int
+
+    @classmethod
+    def of(cls, first: int, last: int, side: int, factor: float, room: int) -> _Span:
+        """From `first` to `last` of a side, scaled, on a canvas with so much room."""
+        low, high = min(max(first, 0), side), min(max(last, 0), side)
+        start = min(max(round((low - first) * factor), 0), room - 1)
+        return cls(low, high, start, max(min(round((high - first) * factor), room) - start, 1))
 
 
 def beside(scenes: list[tuple[Scene, tuple[int, int]]], canvas: tuple[int, int]) -> Scene:

@@ -44,11 +44,11 @@ class TrivialAugment(PictureAugmentation):
         size = float(torch.rand(()))
         signed = size if float(torch.rand(())) < 0.5 else -size
         if what in _PLACE:
-            return scene.changed(_moved(what, signed, scene.fills))
+            return scene.moved(_move(what, signed, scene.fills))
         return scene.relit(_relit(what, size, signed))
 
 
-def _moved(what: str, signed: float, fills: dict[type | str, Any]) -> Callable[[Any], Any]:
+def _move(what: str, signed: float, fills: dict[type | str, Any]) -> Callable[[Any], Any]:
     import math
 
     from torchvision.transforms import InterpolationMode
@@ -67,7 +67,7 @@ def _moved(what: str, signed: float, fills: dict[type | str, Any]) -> Callable[[
             fill=fills[type(some)],
         )
 
-    return lambda seen: {name: of(some) for name, some in seen.items()}
+    return of
 
 
 def _relit(what: str, size: float, signed: float) -> Callable[[Any], Any]:
