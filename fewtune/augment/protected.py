@@ -6,6 +6,7 @@ import re
 import sys
 import unicodedata
 from collections.abc import Sequence
+from functools import lru_cache
 
 # CJK ideographs, and with them the kana: scripts that put no spaces between words.
 HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"
@@ -48,6 +49,7 @@ NEGATIONS = frozenset(
 _CHINESE_NEGATIONS = frozenset("不没沒无無非别別未勿莫否毋甭")
 
 
+@lru_cache(maxsize=65_536)
 def negates(word: str) -> bool:
     """Whether a word is a negation, or holds one: not, never, doesn't, n't, not-so-good; 不, 没有, 无法."""
     parts = word.lower().split("-")
