@@ -1,6 +1,6 @@
 """Boxes: BCCD, all 205 pictures and 20 of them, beside a plain torchvision script; same network, labels and minutes.
 
-`partial` is what `fit` takes by itself; `full` tunes everything from the start; `plain` is plain_boxes.py. All are
+`partial` is what `fit` takes by itself, of few pictures without augmentation as well; `full` tunes everything from the start; `plain` is plain_boxes.py. All are
 scored on the set's own test pictures. Ours spend their minutes on planning, exporting and answering too; the script
 only trains in them.
 """
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 from plain_boxes import boxes_of
-from structured import Suite
+from structured import NO_VIEWS, Suite
 
 from fewtune.tasks.object_detection import ObjectDetection
 
@@ -36,7 +36,7 @@ _SUITE = Suite(
     test="test.json",
     task=ObjectDetection(),
     metrics=("map_50", "map"),
-    methods=("partial", "full", "plain"),
+    methods=("partial", f"partial{NO_VIEWS}", "full", "plain"),
     plain=boxes_of,
     some=_some,
     minutes=(3, 10),

@@ -1,6 +1,6 @@
 """Masks: CamVid, all 150 pictures and 20 of them, beside a plain script; same network, labels and minutes.
 
-`partial` and `full` are ours; `plain` is plain_masks.py. All are scored on the set's own test pictures. Ours spend
+`partial` and `full` are ours, of few pictures without augmentation as well; `plain` is plain_masks.py. All are scored on the set's own test pictures. Ours spend
 their minutes on planning, exporting and answering too; the script only trains in them.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from plain_masks import masks_of
-from structured import Suite
+from structured import NO_VIEWS, Suite
 
 from fewtune.tasks.segmentation import Segmentation
 
@@ -32,7 +32,7 @@ _SUITE = Suite(
     test="test.txt",
     task=Segmentation(),
     metrics=("miou", "pixel_accuracy"),
-    methods=("full", "partial", "plain"),
+    methods=("full", f"full{NO_VIEWS}", "partial", "plain"),
     plain=masks_of,
     some=_some,
     minutes=(3, 20),

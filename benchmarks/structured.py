@@ -21,6 +21,7 @@ from fewtune.types import Dataset
 
 Measurement = tuple[dict[str, Any], Callable[[], dict[str, Any]]]
 
+NO_VIEWS = " without views"
 # 0: all there are.
 PICTURES = (20, 0)
 DRAWS = 3
@@ -36,7 +37,7 @@ class Suite:
         test: its file of test pictures.
         task: scores the answers.
         metrics: the scores that are shown.
-        methods: of `fit`, and `plain`.
+        methods: of `fit`, and `plain`; with NO_VIEWS behind them, without augmentation.
         plain: (dataset, paths, seconds, seed, threads) to the script's answers.
         some: (folder, pictures, draw, place) to a file that lists some of the training pictures.
         minutes: for few pictures and for all.
@@ -56,7 +57,7 @@ class Suite:
         """Few pictures in several draws, then all there are; `quick`: one draw of the few."""
         for pictures, minutes in list(zip(PICTURES, self.minutes, strict=True))[: 1 if quick else None]:
             for draw in range(DRAWS if pictures and not quick else 1):
-                for method in self.methods:
+                for method in self.methods if pictures else [some for some in self.methods if NO_VIEWS not in some]:
                     key = {"set": self.name, "pictures": pictures, "draw": draw, "method": method, "minutes": minutes}
                     yield key, partial(self._measure, data / self.folder, pictures, draw, method, minutes)
 
@@ -65,7 +66,9 @@ class Suite:
         with tempfile.TemporaryDirectory() as place:
             train = str(self.some(folder, pictures, draw, Path(place)))
             if method != "plain":
-                return self._fitted(train, test, Path(place), method=method, budget=f"{minutes}m", seed=draw)
+                name, without, _ = method.partition(NO_VIEWS)
+                options = {"method": name, "augment": "none" if without else "auto"}
+                return self._fitted(train, test, Path(place), budget=f"{minutes}m", seed=draw, **options)
             recipe = Recipe()
             dataset, truth = self.task.read(train, recipe, "fit"), self.task.read(test, recipe, "evaluate")
             started = time.monotonic()
@@ -75,10 +78,13 @@ class Suite:
         measured = self.task.measure(truth, dataset.labels, answers, np.ones((1, len(truth)))).metrics
         return {**{name: round(float(measured[name][0]), 4) for name in self.metrics}, "seconds": round(seconds)}
 
-    def _fitted(self, train: str, test: str, place: Path, *, method: str, budget: str, seed: int) -> dict[str, Any]:
+    def _fitted(
+        self, train: str, test: str, place: Path, *, method: str, augment: str, budget: str, seed: int
+    ) -> dict[str, Any]:
         """What `fit` delivers, on the test data; how long it took, and what was decided."""
         out = place / "m.fewtune"
-        result = fewtune.fit(train, test=test, out=out, method=method, budget=budget, seed=seed).result
+        options: dict[str, Any] = {"method": method, "augment": augment, "budget": budget, "seed": seed}
+        result = fewtune.fit(train, test=test, out=out, **options).result
         assert result is not None
         settings = result.rungs[0].settings
         return {
@@ -95,9 +101,9 @@ class Suite:
             key = row["key"]
             groups[key["set"], key["pictures"], key["minutes"], key["method"]].append(row)
         heads = "".join(f"{metric:>16}" for metric in self.metrics)
-        lines = [f"{'set':10}{'pictures':>9}{'minutes':>8} {'method':10}{'draws':>6}{heads}"]
+        lines = [f"{'set':10}{'pictures':>9}{'minutes':>8} {'method':24}{'draws':>6}{heads}"]
         for (name, pictures, minutes, method), some in groups.items():
             means = "".join(f"{np.mean([row[metric] for row in some]):16.3f}" for metric in self.metrics)
             seconds = np.mean([row["seconds"] for row in some])
-            lines.append(f"{name:10}{pictures or 'all':>9}{minutes:8} {method:10}{len(some):6}{means}{seconds:7.0f} s")
+            lines.append(f"{name:10}{pictures or 'all':>9}{minutes:8} {method:24}{len(some):6}{means}{seconds:7.0f} s")
         return "\n".join(lines)
