@@ -1,8 +1,8 @@
 """Boxes: BCCD, all 205 pictures and 20 of them, beside a plain torchvision script; same network, labels and minutes.
 
-`partial` is what `fit` takes by itself, of few pictures without augmentation as well; `full` tunes everything from the start; `plain` is plain_boxes.py. All are
-scored on the set's own test pictures. Ours spend their minutes on planning, exporting and answering too; the script
-only trains in them.
+`partial` is what `fit` takes by itself, of few pictures without augmentation as well; `full` tunes everything from the
+start; `plain` is plain_boxes.py. All are scored on the set's own test pictures. Ours spend their minutes on planning,
+exporting and answering too; the script only trains in them.
 """
 
 from __future__ import annotations

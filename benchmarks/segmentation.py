@@ -1,7 +1,8 @@
 """Masks: CamVid, all 150 pictures and 20 of them, beside a plain script; same network, labels and minutes.
 
-`partial` and `full` are ours, of few pictures without augmentation as well; `plain` is plain_masks.py. All are scored on the set's own test pictures. Ours spend
-their minutes on planning, exporting and answering too; the script only trains in them.
+`partial` and `full` are ours, of few pictures without augmentation as well; `plain` is plain_masks.py. All are scored
+on the set's own test pictures. Ours spend their minutes on planning, exporting and answering too; the script only
+trains in them.
 """
 
 from __future__ import annotations
