@@ -552,6 +552,62 @@ def test_a_translation_memory_is_filled_in(tmp_path: Path, encoding: str) -> Non
     assert task.inputs(str(out), Recipe()).table.column("pt") == ["1", "2", "3", "4"]
 
 
+VARIETIES = """<tmx version="1.4"><header srclang="en"/><body>
+  <tu><tuv xml:lang="en"><seg>cat</seg></tuv><tuv xml:lang="pt-BR"/></tu>
+  <tu><tuv xml:lang="en"><seg>dog</seg></tuv><tuv xml:lang="pt-BR"><note>n</note> </tuv></tu>
+  <tu><tuv xml:lang="en"><seg>cow</seg></tuv>
+    <tuv xml:lang="pt-PT"><seg>vaca</seg></tuv><tuv xml:lang="pt-BR"><seg/></tuv></tu>
+  <tu><tuv xml:lang="en"><seg>ox</seg></tuv><tuv xml:lang="pt-BR"></tuv><tuv xml:lang="pt-PT"><seg>boi</seg></tuv></tu>
+  <tu><tuv xml:lang="en"><seg>pig</seg></tuv><tuv xml:lang="pt-BR"><seg/></tuv><tuv xml:lang="pt-PT"><seg/></tuv></tu>
+</body></tmx>
+"""
+
+
+def test_what_is_empty_is_filled_in_unless_another_variety_is_translated(tmp_path: Path) -> None:
+    """An empty `<tuv>` gets the translation, with `<seg>` or without; what is there in pt-PT is Portuguese too."""
+    source, out = tmp_path / "a.tmx", tmp_path / "b.tmx"
+    source.write_text(VARIETIES, encoding="utf-8")
+    inputs = Translation(("en", "pt")).inputs(str(source), Recipe())
+    assert inputs.values == ("cat", "dog", "pig")
+    Translation().write_answers(inputs, ["gato", "cão", "porco"], (), out)
+    expected = VARIETIES
+    for before, after in (
+        ('<tuv xml:lang="pt-BR"/>', '<tuv changeid="fewtune" xml:lang="pt-BR"><seg>gato</seg></tuv>'),
+        (
+            '<tuv xml:lang="pt-BR"><note>n</note> </tuv>',
+            '<tuv changeid="fewtune" xml:lang="pt-BR"><note>n</note> <seg>cão</seg></tuv>',
+        ),
+        (  # of two empty ones, that in the variety that most of the file is in
+            '<tuv xml:lang="pt-PT"><seg/></tuv>',
+            '<tuv changeid="fewtune" xml:lang="pt-PT"><seg>porco</seg></tuv>',
+        ),
+    ):
+        assert expected.count(before) == 1
+        expected = expected.replace(before, after)
+    assert out.read_text(encoding="utf-8") == expected
+    again = Translation(("en", "pt")).inputs(str(out), Recipe())
+    assert again.table.column("pt") == ["gato", "cão", "vaca", "boi", "porco"]
+    assert [row[:2] for row in read_pairs(source).table.rows][2:4] == [("cow", "vaca"), ("ox", "boi")]
+
+
+def test_a_memory_that_is_mostly_in_one_variety_waits_for_that(tmp_path: Path) -> None:
+    """Of a file in pt-BR, what is empty in pt-BR is filled in, whatever is there in pt-PT, in whichever order."""
+    source, out = tmp_path / "a.tmx", tmp_path / "b.tmx"
+    mostly = VARIETIES.replace('<tuv xml:lang="pt-BR"/>', '<tuv xml:lang="pt-br"><seg>gato</seg></tuv>', 1)
+    more = "".join(
+        f'<tu><tuv xml:lang="en"><seg>{n}</seg></tuv><tuv xml:lang="pt-BR"><seg>{n}</seg></tuv></tu>' for n in "123"
+    )
+    source.write_text(mostly.replace("</body>", f"{more}</body>"), encoding="utf-8")
+    inputs = Translation(("en", "pt")).inputs(str(source), Recipe())
+    assert inputs.values == ("dog", "cow", "ox", "pig")
+    assert inputs.table.column("pt") == ["", "", "", ""]
+    Translation().write_answers(inputs, ["cão", "vaca!", "boi!", "porco"], (), out)
+    filled = out.read_text(encoding="utf-8")
+    assert filled.count('changeid="fewtune" xml:lang="pt-BR"') == filled.count("changeid") == 4
+    assert '<tuv xml:lang="pt-PT"><seg>vaca</seg></tuv>' in filled
+    assert '<tuv changeid="fewtune" xml:lang="pt-BR"><seg>boi!</seg></tuv>' in filled
+
+
 def test_a_translation_memory_of_other_languages_is_refused(tmp_path: Path) -> None:
     source = tmp_path / "a.tmx"
     source.write_text(MEMORY.format(encoding="UTF-8"), encoding="utf-8")

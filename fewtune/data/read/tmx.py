@@ -27,7 +27,7 @@ class _Variant:
         tag: its language as the file writes it.
         text: without the spaces around it.
         start, end: of the element.
-        seg: start and end of its `<seg>`.
+        seg: start and end of its `<seg>`; zeros where it has none.
         changed: whether it says who changed it.
     """
 
@@ -51,14 +51,26 @@ class _Unit:
 
     @property
     def texts(self) -> dict[str, str]:
-        return {some.language: some.text for some in self.variants if some.tag and some.seg[1]}
+        """By language; of its varieties, such as pt-PT and pt-BR, one that is not empty."""
+        found = dict[str, str]()
+        for some in self.variants:
+            if some.tag and (some.text or some.language not in found):
+                found[some.language] = some.text
+        return found
 
-    def waits(self, languages: tuple[str, str]) -> bool:
-        """Whether it has a text to translate, and no translation."""
-        return bool(self.texts.get(languages[0])) and not self.texts.get(languages[1])
+    def waits(self, languages: tuple[str, str], variety: str) -> bool:
+        """Whether it has a text to translate, and no translation, or an empty one in that variety."""
+        target = self.variant(languages[1], variety)
+        return bool(self.texts.get(languages[0])) and not (target and target.text)
 
-    def variant(self, language: str) -> _Variant | None:
-        return next((some for some in reversed(self.variants) if some.language == language and some.seg[1]), None)
+    def variant(self, language: str, variety: str) -> _Variant | None:
+        """That of a language that a translation belongs into: an empty one in that variety, else what has a text."""
+
+        def fits(some: _Variant) -> tuple[bool, bool, bool]:
+            own = some.tag.casefold() == variety.casefold()
+            return own and not some.text, bool(some.text), own
+
+        return max((some for some in reversed(self.variants) if some.language == language), key=fits, default=None)
 
 
 class _Reader:
@@ -178,9 +190,13 @@ def parse_waiting(
         DataError: it is not XML, or not text.
     """
     document = _decoded(content, name)
-    units = _waiting(_units(document.encode(), name), languages)
-    rows = [(unit.texts[languages[0]], unit.texts.get(languages[1], ""), unit.document) for unit in units]
-    return rows, [unit.line for unit in units], document
+    units = _units(document.encode(), name)
+    variety, rows, lines = _variety(units, languages[1]), list[tuple[str, str, str]](), list[int]()
+    for unit in _waiting(units, languages):
+        target = unit.variant(languages[1], variety)
+        rows.append((unit.texts[languages[0]], target.text if target else "", unit.document))
+        lines.append(unit.line)
+    return rows, lines, document
 
 
 def fill_waiting(document: str, translations: Sequence[str], languages: tuple[str, str], *, name: str) -> str:
@@ -190,26 +206,36 @@ def fill_waiting(document: str, translations: Sequence[str], languages: tuple[st
     """
     content = document.encode()
     units = _units(content, name)
-    tags = Counter(some.tag for unit in units for some in unit.variants if some.language == languages[1])
-    tag = tags.most_common(1)[0][0] if tags else languages[1]
+    variety = _variety(units, languages[1])
     parts, place = list[bytes](), 0
     for unit, translation in zip(_waiting(units, languages), translations, strict=True):
-        source, target = unit.variant(languages[0]), unit.variant(languages[1])
+        source, target = unit.variant(languages[0], ""), unit.variant(languages[1], variety)
         assert source is not None
         seg = f"<seg>{escape(translation)}</seg>".encode()
         if target is None:
             before = content[: source.start]
             space = before[len(before.rstrip()) :]
-            new = f"<tuv xml:lang={quoteattr(tag)}{_BY}>".encode()
+            new = f"<tuv xml:lang={quoteattr(variety)}{_BY}>".encode()
             parts += [content[place : source.end], space, new, seg, b"</tuv>"]
             place = source.end
         else:
             name_end = target.start + len("<tuv")
             by = b"" if target.changed else _BY.encode()
-            parts += [content[place:name_end], by, content[name_end : target.seg[0]], seg]
-            place = target.seg[1]
+            before, seg_place, after = _around_seg(content, target)
+            parts += [content[place:name_end], by, content[name_end : seg_place[0]], before, seg, after]
+            place = seg_place[1]
     filled = b"".join([*parts, content[place:]]).decode()
     return _ENCODING.sub(r"\1\2UTF-8\2", filled, count=1)
+
+
+def _around_seg(content: bytes, variant: _Variant) -> tuple[bytes, tuple[int, int], bytes]:
+    """Where a variant's `<seg>` stands or belongs, and what is to stand before and after it in that place."""
+    if variant.seg[1]:
+        return b"", variant.seg, b""
+    if content.endswith(b"/>", variant.start, variant.end):
+        return b">", (variant.end - len(b"/>"), variant.end), b"</tuv>"
+    end = content.rindex(b"</", variant.start, variant.end)
+    return b"", (end, end), b""
 
 
 def _decoded(content: bytes, name: str) -> str:
@@ -232,5 +258,12 @@ def _units(content: bytes, name: str) -> list[_Unit]:
 
 
 def _waiting(units: Sequence[_Unit], languages: tuple[str, str]) -> list[_Unit]:
-    some = [unit for unit in units if unit.texts.get(languages[0])]
-    return [unit for unit in some if unit.waits(languages)] or some
+    some, variety = [unit for unit in units if unit.texts.get(languages[0])], _variety(units, languages[1])
+    return [unit for unit in some if unit.waits(languages, variety)] or some
+
+
+def _variety(units: Sequence[_Unit], language: str) -> str:
+    """The tag that most of the texts in a language have, such as pt-BR; of what is there for them, if all are empty."""
+    found = [some for unit in units for some in unit.variants if some.language == language]
+    tags = Counter(some.tag for some in found if some.text) or Counter(some.tag for some in found)
+    return tags.most_common(1)[0][0] if tags else language
