@@ -132,6 +132,8 @@ def main() -> None:
     if unclear := [pair for pair in arguments.only if "=" not in pair]:
         parser.error(f"--only {unclear[0]}: KEY=VALUE is asked for, as set=trec6")
     wanted = dict(pair.split("=", 1) for pair in arguments.only)
+    if len(wanted) < len(arguments.only):
+        parser.error("--only names a key twice: one value each; run it once for each value")
     if unknown := set(arguments.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}; there are {', '.join(SUITES)}")
     if not arguments.data.is_dir():
@@ -142,12 +144,16 @@ def main() -> None:
         results = arguments.results / f"{suite}.jsonl"
         measurements = _asked(SUITES[suite](arguments.data.resolve(), arguments.quick), wanted)
         rows = list(_run(measurements, results, arguments.any_commit))
+        if not rows:
+            if arguments.suites:
+                parser.error(f"{suite} has no row with {' '.join(arguments.only) or 'what is installed here'}")
+            continue
         print(f"\n{TABLES[suite](rows)}", flush=True)
 
 
 def _asked(measurements: Iterator[Measurement], wanted: dict[str, str]) -> Iterator[Measurement]:
     for key, measure in measurements:
-        if all(str(key.get(name)) == value for name, value in wanted.items()):
+        if all(name in key and str(key[name]) == value for name, value in wanted.items()):
             yield key, measure
 
 

@@ -83,7 +83,6 @@ class _Real(Candidate):
         self._candidate, self._stage = candidate, stage
         self.name, self.method, self.model = candidate.name, candidate.method, candidate.model
         self.prior, self.on_folds = candidate.prior, candidate.on_folds
-        self._folds = 0
 
     def foresee(self, dataset: Dataset, run: RunContext) -> Cost | None:
         """As the candidate itself does; the fit will take that time as well."""
@@ -109,6 +108,10 @@ class _Real(Candidate):
 
 class _Rehearsed(_Real):
     """A dear rung: its time is foreseen, and its answers are the cheaper rung's, as much better as the prior says."""
+
+    def __init__(self, candidate: Candidate, stage: _Stage) -> None:
+        super().__init__(candidate, stage)
+        self._folds = 0
 
     def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
         """Count the time, and answer as the prior expects."""

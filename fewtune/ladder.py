@@ -131,6 +131,7 @@ class _Tried:
     predicted: float | None
     fold_seconds: float
     final_seconds: float
+    cut_short: bool = False
 
 
 def climb(
@@ -331,8 +332,12 @@ def _try(
     seconds = run.journal.once(f"seconds of {candidate.name}", lambda: time.monotonic() - started)
     trials, outcomes, scored = _scored(fitted, resampling, targets, temperature)
     contender = _contender(candidate, outcomes, tried)
-    each = max(plan["each"], seconds / len(some.splits))
-    tried.append(_Tried(candidate, trials, contender, scored, seconds, plan["predicted"], each, plan["final"]))
+    done = len(scored.splits)
+    each = max(plan["each"], seconds / done)
+    cut_short = done < len(some.splits)
+    tried.append(
+        _Tried(candidate, trials, contender, scored, seconds, plan["predicted"], each, plan["final"], cut_short)
+    )
     return ""
 
 
@@ -348,13 +353,13 @@ def _scored(
 def _unsettled(tried: Sequence[_Tried], settled: set[str], resampling: Resampling) -> int | None:
     """Place of the first of the best that was scored on few examples, and can still be on more; None: there is none.
 
-    A search's folds are those of the rung that it was made of.
+    A search is compared on the folds that it was given, and what the budget cut short stays cut.
     """
     expected = choose([some.contender for some in tried]).expected
     for place in sorted(range(len(tried)), key=lambda i: np.nan_to_num(expected[i], nan=np.inf))[:_SETTLED]:
         some = tried[place]
         few = int(some.contender.outcomes[0].seen.any(axis=0).sum()) < _ENOUGH
-        more = len(some.resampling.splits) < resampling.folds and some.candidate.on_folds is None
+        more = len(some.resampling.splits) < resampling.folds and some.candidate.on_folds is None and not some.cut_short
         if few and more and some.candidate.name not in settled:
             return place
     return None
@@ -369,9 +374,10 @@ def _settle(
     run: RunContext,
     temperature: float | None,
 ) -> bool:
-    """Score a rung on as many more of its folds as the budget has room for; whether there was room for any.
+    """Score a rung on as many more of its folds as the budget has room for; whether it was on any.
 
-    Those that it was scored on are not trained again: the journal has them.
+    Those that it was scored on are not trained again: the journal has them. Rungs that are compared by their plain
+    losses may have been scored on other examples than this one from then on.
     """
     some, name, known = tried[place], tried[place].candidate.name, len(tried[place].resampling.splits)
 
@@ -392,14 +398,20 @@ def _settle(
         return False
     seconds = run.journal.once(f"seconds of more folds of {name}", lambda: time.monotonic() - started)
     trials, outcomes, scored = _scored(fitted, resampling, targets, temperature)
+    gained = len(scored.splits) - known
+    if gained <= 0:
+        return False
     tried[place] = replace(
         some,
         trials=trials,
         contender=replace(some.contender, outcomes=outcomes),
         resampling=scored,
         seconds=some.seconds + seconds,
-        predicted=None if some.predicted is None else some.predicted + more * some.fold_seconds,
+        predicted=None if some.predicted is None else some.predicted + gained * some.fold_seconds,
     )
+    for i, other in enumerate(tried):
+        if other.contender.over is None:
+            tried[i] = replace(other, contender=_contender(other.candidate, other.contender.outcomes, tried[:i]))
     return True
 
 

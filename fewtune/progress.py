@@ -28,7 +28,10 @@ class Progress(Protocol):
         """Show one line of prose."""
 
     def rung(self, make: Callable[[], Rung]) -> None:
-        """Show a rung that was scored; `make` tells it as far as it is known now, and need not be called."""
+        """Show a rung that was scored, once more where that was on more folds.
+
+        `make` tells it as far as it is known now, and need not be called.
+        """
 
 
 class _SilentStep:

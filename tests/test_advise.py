@@ -9,13 +9,16 @@ import numpy as np
 import pytest
 
 from fewtune import pipeline
-from fewtune.advise import _improved, _loss
+from fewtune.advise import _Clock, _improved, _loss, _Rehearsed, _Stage
 from fewtune.errors import DataError, RecipeError
+from fewtune.interfaces import Cost, Prior, RunContext
 from fewtune.recipe import Recipe
 from fewtune.runtime.machine import peak_memory_mb
+from fewtune.tasks.text_classification import TextClassification
 from fewtune.types import Advice
 from tests.conftest import needs_encoder
 from tests.test_cli import run
+from tests.test_ladder import Made
 
 Pairs = list[tuple[str, str]]
 
@@ -53,6 +56,23 @@ def test_a_tuned_method_alone_is_compared_with_the_frozen_encoder(tickets: Pairs
     assert [outlook.name for outlook in advice.outlooks] == ["partial:multilingual-e5-small"]
     assert not advice.outlooks[0].measured
     assert advice.outlooks[0].likely > 0.5
+
+
+def test_folds_that_were_rehearsed_before_take_no_time_again() -> None:
+    task, clock = TextClassification(), _Clock()
+    dataset = task.read([(f"text number {i}", "ab"[i % 2]) for i in range(40)], Recipe(), "fit")
+    run = RunContext(Path(), journal=clock)
+    resampling = task.resample(dataset, run)
+    stage = _Stage(clock, task.targets(dataset, dataset.labels))
+    stage.answers["head:x"] = np.log(np.full((resampling.repeats, len(dataset), 2), 0.5, np.float32))
+    rung = _Rehearsed(Made("lora:x", 0.8, Cost(10, 5, 1), Prior("head:x", -0.1, 0.1)), stage)
+    rung.foresee(dataset, run)
+    began = clock.seconds
+    taken = []
+    for folds in (1, 3):
+        rung.cross_fit(dataset, resampling.first(folds), run)
+        taken.append(clock.seconds - began)
+    assert taken == pytest.approx([10 + 5, 10 + 3 * 5])
 
 
 @pytest.mark.parametrize("ratio", [0.5, 0.8, 1.2])

@@ -133,6 +133,52 @@ def test_what_promised_nothing_beside_a_lucky_rung_is_tried_once_more_is_known()
     assert "promises" in climbed.left_out[0].why
 
 
+class Clock(Journal):
+    """Time goes on where a rung says so, and nowhere else."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
+
+    @property
+    def elapsed(self) -> float:
+        return self.seconds
+
+
+def test_an_easy_fold_does_not_win_where_others_were_scored_on_more() -> None:
+    """Two rungs with nothing to be compared with: one on three folds, one on the easy fold alone."""
+
+    class Slow(EasyFold):
+        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+            assert isinstance(run.journal, Clock)
+            run.journal.seconds += 60.0 * (len(resampling.splits) - self.folds)
+            return super().cross_fit(dataset, resampling, run)
+
+    first, second = (
+        Slow(f"full:{model}", sure, Cost(0, 60, 1), Prior(f"head:{model}", 0, 1))
+        for model, sure in (("x", 0.97), ("y", 0.95))
+    )
+    climbed = up(first, second, budget=280, journal=Clock(), temperature=1.0)
+    assert (first.folds, second.folds) == (3, 1)
+    assert climbed.rungs[1].expected_log_loss > climbed.rungs[0].expected_log_loss
+    assert climbed.winner.candidate.name == "full:x"
+
+
+def test_what_the_budget_cut_short_is_not_said_to_be_scored_on_more() -> None:
+    class Cut(Made):
+        def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
+            return super().cross_fit(dataset, resampling.first(min(3, len(resampling.splits))), run)
+
+    planned = Cut("contrastive:x", 0.9, Cost(0, 10, 1), OVER_HEAD)
+    climbed = up(Made("head:x", 0.6), planned, budget=300)
+    assert planned.asked == [3], "five were planned"
+    assert climbed.rungs[1].predicted_seconds == pytest.approx(5 * 10)
+    later = Cut("contrastive:x", 0.9, Cost(0, 50, 1), OVER_HEAD)
+    climbed = up(Made("head:x", 0.6), later, budget=300)
+    assert later.asked == [1, 3], "four more were granted"
+    assert climbed.rungs[1].predicted_seconds == pytest.approx(3 * 50)
+
+
 def test_a_rung_that_fails_on_more_folds_keeps_what_it_had() -> None:
     class Fragile(Made):
         def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:

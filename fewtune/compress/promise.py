@@ -56,7 +56,8 @@ def judge(
     if targets is not None and not trained_on:
         lost = float(((before == targets) & (after != targets)).mean())
         won = float(((before != targets) & (after == targets)).mean())
-        bound = drop_bound(lost, won, count)
+        # The score test's bound is too narrow where so few examples were seen that no loss at all is likely.
+        bound = max(drop_bound(lost, won, count), share_bound(0.0, count))
         # Few labels prove a drop that is wide enough; that they prove none says nothing.
         if bound <= max_drop or count >= FEWEST_FOR_A_BOUND:
             return Evidence("labels", round(count), changed, shift, lost - won, bound, bound <= max_drop, True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,6 +39,13 @@ class Told:
     def add(self, name: str, value: Any) -> None:
         """Add to a list of what is told."""
         self._state[name].append(value)
+        self.write()
+
+    def put(self, name: str, value: Mapping[str, Any]) -> None:
+        """Add to such a list, in the place of what has the same name."""
+        listed = self._state[name]
+        place = next((i for i, some in enumerate(listed) if some["name"] == value["name"]), len(listed))
+        listed[place : place + 1] = [value]
         self.write()
 
     def write_now_and_then(self) -> None:
@@ -82,8 +89,8 @@ class FileProgress:
         self._told.add("said", plain(text))
 
     def rung(self, make: Callable[[], Rung]) -> None:
-        """Tell of a rung."""
-        self._told.add("rungs", rung_for_page(make()))
+        """Tell of a rung; of one that was told of before, what is known now."""
+        self._told.put("rungs", rung_for_page(make()))
 
 
 def rung_for_page(rung: Rung) -> dict[str, Any]:

@@ -82,6 +82,19 @@ def test_few_labels_prove_what_a_wide_promise_allows() -> None:
     ]
 
 
+def test_no_loss_among_few_labels_proves_no_more_than_their_number() -> None:
+    for count, drop, proven in (
+        (280, 0.01, False),
+        (300, 0.01, True),
+        (52, 0.05, False),
+        (60, 0.05, True),
+        (6, 0.35, False),
+    ):
+        truth = np.arange(count) % 2
+        found = judge(answers(truth), answers(truth), np.arange(count), max_drop=drop, targets=truth)
+        assert found.proven == proven, (count, drop)
+
+
 def test_without_labels_it_is_the_share_of_changed_answers() -> None:
     original = np.arange(1000) % 2
     found = judge(answers(original), answers(original), np.arange(1000), max_drop=0.01)
