@@ -19,8 +19,8 @@ from fewtune.augment.picture_folder import AugmentedPictures, Write, augment_pic
 from fewtune.augment.picture_policy import PicturePolicies
 from fewtune.augment.policy import AUTO, Policies
 from fewtune.augment.table import AugmentedTable, augment_table
+from fewtune.backbones.picture_folder import library_of, picture_files
 from fewtune.backbones.seq2seq import FastTranslate, FolderTranslator
-from fewtune.backbones.transformers_folder import is_network, network_files
 from fewtune.bundle.earlier import earlier_fits
 from fewtune.bundle.export import check_place, export_bundle, write_export
 from fewtune.bundle.manifest import Manifest, left_out_as_json, rung_as_json, scores_as_json
@@ -329,19 +329,19 @@ def export(
 ) -> list[str]:
     """Write a bundle for other programs; see `export_bundle`, and "marian": a tuned student in its own format.
 
-    Networks for pictures that are Transformers' own become folders of its ("hf").
+    A network for pictures becomes a folder of the library that it came from ("hf").
 
     Raises:
         UserError: the bundle or the place cannot be used, or there is no such form of it; nothing is written at `out`.
     """
     manifest = read_manifest(bundle)
-    of_transformers = form == "hf" and not with_data and is_network(manifest)
-    if form != "marian" and not of_transformers:
+    library = library_of(manifest) if form == "hf" and not with_data else None
+    if form != "marian" and library is None:
         return export_bundle(bundle, out, form=form, with_data=with_data, overwrite=overwrite)
     verify(bundle, manifest)
     check_place(bundle, out, overwrite)
-    if of_transformers:
-        return write_export(network_files(bundle, manifest, out.name), out)
+    if library is not None:
+        return write_export(picture_files(bundle, manifest, library, out.name), out)
     model = catalog.find_translator(str(manifest.backbone["name"])) if manifest.task == "translation" else None
     if not isinstance(model, FastTranslate | FolderTranslator):
         raise RecipeError("Only Marian's students have the format marian.", where="--format", how="Use onnx or hf.")

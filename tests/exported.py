@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 
-def run_card(folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, dict[str, Any]]:
-    """Run the lines of Python in an export's README.md on a picture: what they print, and their variables."""
+def run_card(folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Run the lines of Python in an export's README.md on a picture: their variables."""
     shutil.copy(picture, folder / "picture.jpg")  # of whatever format: it is told by the content
     (snippet,) = re.findall(r"```python\n(.*?)```", (folder / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     names: dict[str, Any] = {}
-    with monkeypatch.context() as changed, contextlib.redirect_stdout(io.StringIO()) as printed:
+    with monkeypatch.context() as changed, contextlib.redirect_stdout(io.StringIO()):
         changed.chdir(folder)
         exec(snippet, names)
-    return printed.getvalue().strip(), names
+    return names

@@ -109,8 +109,16 @@ def from_timm(model: Any, size_px: int) -> PictureNetwork:
     if len(stages) > 1:
         network = PictureNetwork(stages, pool, classifier)
         if _same(network, lambda x: pool(model.forward_features(x)), size_px):
+            _freeze_others(model, network.stages)
             return network
     return PictureNetwork([_Features(model)], pool, classifier)
+
+
+def _freeze_others(model: nn.Module, stages: nn.Module) -> None:
+    """Keep what is not in the stages as it is, for good: a norm between pooling and classifier, say."""
+    learns = {id(some) for some in stages.parameters()}
+    for some in model.parameters():
+        some.requires_grad_(id(some) in learns and some.requires_grad)
 
 
 def from_transformers(model: Any, size_px: int, *, classifies: bool = True) -> PictureNetwork:

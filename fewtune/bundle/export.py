@@ -13,7 +13,6 @@ import numpy as np
 
 from fewtune.bundle.export_causal import transformers_files
 from fewtune.bundle.export_seq2seq import seq2seq_files
-from fewtune.bundle.export_timm import timm_files
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import sentence_transformers_card
 from fewtune.bundle.read import read_manifest, verify
@@ -145,8 +144,6 @@ def _hf_files(bundle: Path, manifest: Manifest, name: str) -> dict[str, bytes]:
         whole = _WHOLE.get(manifest.task)
         how = f"{_ONNX_INSTEAD} Or fit with {whole}, as --model: that is kept whole." if whole else _ONNX_INSTEAD
         raise RecipeError(_NO_PLACE[manifest.task], where="--format hf", how=how)
-    if manifest.task == "image-classification":
-        return timm_files(bundle, manifest, name)
     if "static_pieces" in manifest.backbone:
         return _static_files(bundle, manifest, name)
     if "prompt" in manifest.backbone:

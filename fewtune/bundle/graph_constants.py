@@ -18,6 +18,8 @@ def constants(model: onnx.ModelProto) -> dict[str, FloatArray]:
 
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in model.graph.initializer}
     for node in model.graph.node:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            values[node.output[0]] = numpy_helper.to_array(node.attribute[0].t)
         if not node.input or any(name not in values for name in node.input if name):
             continue
         given = [values[name] for name in node.input if name]

@@ -102,10 +102,12 @@ def segmenter_bundle(folder: Path, *, mirrored: bool = False) -> Path:
 
 
 def classifier_bundle(folder: Path, kind: str, method: str = "full") -> Path:
-    found = vision_from(str(tiny_transformers(folder / "model", kind)))
-    network = found.network
-    learn(network)
-    graph = export_network(TunedStages(network, 1).whole(), found.preprocess.size_px, "features")
+    tiny_transformers(folder / "model", kind)
+    learnt = transformers.AutoModelForImageClassification.from_pretrained(folder / "model")
+    learn(learnt)
+    learnt.save_pretrained(folder / "model")
+    found = vision_from(str(folder / "model"))
+    graph = export_network(TunedStages(found.network, 1).whole(), found.preprocess.size_px, "features")
     generator = np.random.default_rng(0)
     graph = with_linear_head(graph, generator.normal(size=(found.width, 2)), generator.normal(size=2))
     made_by = found.made_by

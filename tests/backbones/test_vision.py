@@ -87,7 +87,7 @@ def squares(network: VisionBackbone, count: int = 3) -> list[np.ndarray]:
     return [network.preprocess.square(draw("disc", number, 100)) for number in range(count)]
 
 
-@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet", "test_vit", *TRANSFORMERS])
+@pytest.mark.parametrize("kind", ["test_efficientnet", "test_resnet", "test_vit", "test_convnext", *TRANSFORMERS])
 def test_the_graph_gives_what_the_network_gives(tmp_path: Path, kind: str) -> None:
     network = made(kind, tmp_path / "model")
     some = squares(network)
