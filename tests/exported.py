@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 
 def run_card(folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
@@ -21,3 +22,12 @@ def run_card(folder: Path, picture: Path, monkeypatch: pytest.MonkeyPatch) -> di
         changed.chdir(folder)
         exec(snippet, names)
     return names
+
+
+def on_its_side(picture: Path, folder: Path) -> Path:
+    """The same picture as telephones store it: turned, with the EXIF orientation that turns it upright again."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = folder / "on_its_side.png"
+    Image.open(picture).transpose(Image.Transpose.ROTATE_90).save(turned, exif=exif)
+    return turned

@@ -122,35 +122,37 @@ print(labels[str(logits[0].argmax())])
 _TIMM_SNIPPET = """```python
 import timm
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 model = timm.create_model("local-dir:.", pretrained=True).eval()
 seen = timm.data.create_transform(**timm.data.resolve_model_data_config(model))
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 with torch.no_grad():
-    logits = model(seen(Image.open("picture.jpg").convert("RGB"))[None])
+    logits = model(seen(picture)[None])
 print(model.pretrained_cfg["label_names"][logits.argmax()])
 ```"""
 
 _NETWORK_SNIPPETS = {
     "image-classification": """```python
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForImageClassification
 
 model = AutoModelForImageClassification.from_pretrained(".")
 processor = AutoImageProcessor.from_pretrained(".")
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 with torch.no_grad():
-    logits = model(**processor(Image.open("picture.jpg").convert("RGB"), return_tensors="pt")).logits
+    logits = model(**processor(picture, return_tensors="pt")).logits
 print(model.config.id2label[int(logits.argmax())])
 ```""",
     "object-detection": """```python
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForObjectDetection
 
 model = AutoModelForObjectDetection.from_pretrained(".")
 processor = AutoImageProcessor.from_pretrained(".")
-picture = Image.open("picture.jpg").convert("RGB")
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 # Laid on grey of the shape that the model reads: things keep their own.
 width, height = processor.size["width"], processor.size["height"]
 share = max(picture.width / width, picture.height / height)
@@ -164,12 +166,12 @@ for label, score, box in zip(found["labels"], found["scores"], found["boxes"]):
 ```""",
     "segmentation": """```python
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 model = AutoModelForSemanticSegmentation.from_pretrained(".")
 processor = AutoImageProcessor.from_pretrained(".")
-picture = Image.open("picture.jpg").convert("RGB")
+picture = ImageOps.exif_transpose(Image.open("picture.jpg")).convert("RGB")
 # As large as it was taught on, laid on the mean colour up to multiples of 32 pixels.
 seen = [max(1, round(side * processor.size["height"] / max(picture.size))) for side in picture.size]
 width, height = (-(-side // 32) * 32 for side in seen)

@@ -22,6 +22,7 @@ from fewtune.recipe import make_recipe, read_recipe
 from fewtune.runtime.picture_graph import PictureGraph
 from fewtune.runtime.preprocess import preprocess_from_json
 from tests.backbones.test_vision import tiny_timm, tiny_transformers
+from tests.exported import on_its_side, run_card
 from tests.pictures import class_folders, draw, needs_network, odd_pictures
 
 QUICK = {"epochs": 2, "stop": 1.0}
@@ -159,7 +160,9 @@ def test_exports(model: fewtune.Model, tmp_path: Path) -> None:
         pipeline.export(model.bundle, tmp_path / "hf", form="hf")
 
 
-def test_timm_loads_the_export_and_answers_the_same(place: Path, tmp_path: Path) -> None:
+def test_timm_loads_the_export_and_answers_the_same(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     import timm
     import torch
 
@@ -176,6 +179,10 @@ def test_timm_loads_the_export_and_answers_the_same(place: Path, tmp_path: Path)
     config = timm.data.resolve_model_data_config(loaded)
     assert config["input_size"] == (3, preprocess.size_px, preprocess.size_px)
     assert tuple(config["mean"]) == preprocess.mean
+    picture = Path(pictures[0])
+    names = run_card(tmp_path / "hf", picture, monkeypatch)
+    turned = run_card(tmp_path / "hf", on_its_side(picture, tmp_path), monkeypatch)
+    assert torch.equal(turned["logits"], names["logits"])
 
 
 @pytest.mark.parametrize("method", ["head", "partial", "full"])

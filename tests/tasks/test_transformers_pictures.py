@@ -15,7 +15,7 @@ import fewtune
 from fewtune import pipeline
 from fewtune.errors import RecipeError
 from tests.backbones.test_vision import tiny_transformers
-from tests.exported import run_card
+from tests.exported import on_its_side, run_card
 from tests.pictures import class_folders, coco_folder
 from tests.tasks.test_segmentation import masked_folder
 
@@ -66,6 +66,8 @@ def test_a_checkpoint_becomes_a_bundle(
         return
     pipeline.export(model.bundle, tmp_path / "hf", form="hf")
     names = run_card(tmp_path / "hf", picture, monkeypatch)
+    turned = run_card(tmp_path / "hf", on_its_side(picture, tmp_path), monkeypatch)
+    assert np.array_equal(turned["logits"], names["logits"])
     if what == "masks":
         assert set(np.unique(answer.ids)) <= {0, 1, 2}
         assert (names["mask"].numpy() == answer.ids).mean() > 0.98

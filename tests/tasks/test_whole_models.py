@@ -31,7 +31,7 @@ from fewtune.runtime.letterbox import Letterbox
 from fewtune.tune import loop
 from fewtune.tune.set_prediction import SetPredictionObjective
 from tests.backbones.test_vision import tiny_transformers
-from tests.exported import run_card
+from tests.exported import on_its_side, run_card
 from tests.pictures import coco_folder, masked_folder, scene
 from tests.tiny_detectors import KINDS, tiny_detector
 
@@ -117,11 +117,12 @@ def test_a_detector_learns_to_find_things_and_predicts_without_torch(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split()[1:] == ["True", "False"]
-    # Transformers finds the same in what is exported, in a picture of another shape too.
+    # Transformers finds the same in what is exported, in a picture of another shape or on its side too.
     pipeline.export(model.bundle, tmp_path / "hf", form="hf")
     wide = scene(1)[0].crop((0, 0, 96, 48)).resize((192, 96))
     wide.save(tmp_path / "wide.png")
-    for path, sure in ((Path(picture), 0.55), (tmp_path / "wide.png", 0.0)):
+    turned = on_its_side(Path(picture), tmp_path)
+    for path, sure in ((Path(picture), 0.55), (turned, 0.55), (tmp_path / "wide.png", 0.0)):
         found = run_card(tmp_path / "hf", path, monkeypatch)["found"]
         (answer,) = model.predict([str(path)])
         theirs = np.column_stack([found["boxes"], 100 * found["labels"]])
