@@ -28,6 +28,7 @@ from fewtune.backbones.segmenter import export_segmenter
 from fewtune.backbones.whole_network import Parts, WholeDetector, WholeSegmenter
 from fewtune.bundle.manifest import Manifest
 from fewtune.bundle.model_card import network_card
+from fewtune.errors import first_line
 from fewtune.runtime.letterbox import letterbox_from_json
 from fewtune.runtime.preprocess import preprocess_from_json
 from fewtune.runtime.scaled import scaled_from_json
@@ -56,7 +57,8 @@ def transformers_network_files(bundle: Path, manifest: Manifest, name: str) -> d
     """Name to content of the folder's files.
 
     Raises:
-        RecipeError: the bundle computes what the network has no place for.
+        RecipeError: the bundle computes what the network has no place for, or the Transformers that is installed cannot
+            make the network.
     """
     network = _network(bundle, manifest)
     found = network.remade.take_weights((bundle / manifest.graphs[0].file).read_bytes())
@@ -69,21 +71,39 @@ def transformers_network_files(bundle: Path, manifest: Manifest, name: str) -> d
 
 def _network(bundle: Path, manifest: Manifest) -> _Network:
     logging.disable_progress_bar()
-    labels = {
-        "id2label": dict(enumerate(manifest.labels)),
-        "label2id": {label: number for number, label in enumerate(manifest.labels)},
-    }
-    auto = getattr(transformers, f"AutoModel{_ENDINGS[manifest.task]}")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        config = transformers.AutoConfig.for_model(**manifest.backbone["config"], **labels)
-        model = auto.from_config(config, dtype=torch.float32).eval()
+        model = _model(manifest)
         make = {
             "image-classification": _classifier,
             "object-detection": _detector,
             "segmentation": _segmenter,
         }[manifest.task]
         return make(model, (bundle / "preprocess.json").read_bytes(), manifest)
+
+
+def _model(manifest: Manifest) -> Any:
+    """The network as Transformers makes it by the bundle's settings, its weights drawn from torch's generator."""
+    settings = manifest.backbone["config"]
+    kind = str(settings.get("model_type", ""))
+    if kind not in transformers.CONFIG_MAPPING:  # its own error lists every one that there is
+        raise no_place(_LIBRARY, f"the Transformers that is installed knows no model_type {kind!r}")
+    labels = {
+        "id2label": dict(enumerate(manifest.labels)),
+        "label2id": {label: number for number, label in enumerate(manifest.labels)},
+    }
+    auto = getattr(transformers, f"AutoModel{_ENDINGS[manifest.task]}")
+    try:
+        config = transformers.AutoConfig.for_model(**settings, **labels)
+        for part in (config, getattr(config, "backbone_config", config)):
+            # Before 5.0 Transformers fetches a backbone's pretrained weights where this is set, also by default; here
+            # they would only be overwritten.
+            if getattr(part, "use_pretrained_backbone", None):
+                part.use_pretrained_backbone = False
+        return auto.from_config(config, dtype=torch.float32).eval()
+    except Exception as error:  # each architecture raises its own
+        why = f"the Transformers that is installed cannot make it ({first_line(error)})"
+        raise no_place(_LIBRARY, why) from None
 
 
 def _classifier(model: Any, seen: bytes, manifest: Manifest) -> _Network:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ from fewtune.bundle.read import read_manifest
 from fewtune.bundle.write import write_bundle
 from fewtune.compress.int8_pictures import pictures_in_integers
 from fewtune.compress.path import _content
-from fewtune.errors import RecipeError
+from fewtune.errors import MissingExtraError, RecipeError
 from fewtune.interfaces import Fitted, RunContext
 from fewtune.runtime.letterbox import Letterbox
 from fewtune.runtime.scaled import Scaled
@@ -112,6 +113,15 @@ def classifier_bundle(folder: Path, kind: str, method: str = "full") -> Path:
     graph = with_linear_head(graph, generator.normal(size=(found.width, 2)), generator.normal(size=2))
     made_by = found.made_by
     return bundle_of(folder / "bundle", "image-classification", graph, made_by, found.preprocess.to_json(), method)
+
+
+def with_settings(bundle: Path, changed: Mapping[str, Any]) -> Path:
+    """The bundle, its network said to be made by other settings; those that are None are left out."""
+    found = read_manifest(bundle)
+    config = {name: value for name, value in {**found.backbone["config"], **changed}.items() if value is not None}
+    altered = dataclasses.replace(found, backbone={**found.backbone, "config": config})
+    (bundle / "bundle.json").write_text(altered.to_json(), encoding="utf-8")
+    return bundle
 
 
 def export(bundle: Path) -> Path:
@@ -206,14 +216,49 @@ def test_a_head_on_frozen_features_has_no_place(tmp_path: Path) -> None:
     ],
 )
 def test_what_would_answer_otherwise_is_refused(tmp_path: Path, changed: dict[str, Any], why: str) -> None:
-    bundle = classifier_bundle(tmp_path, "vit")
-    found = read_manifest(bundle)
-    backbone = {**found.backbone, "config": {**found.backbone["config"], **changed}}
-    altered = dataclasses.replace(found, backbone=backbone)
-    (bundle / "bundle.json").write_text(altered.to_json(), encoding="utf-8")
+    bundle = with_settings(classifier_bundle(tmp_path, "vit"), changed)
     with pytest.raises(RecipeError, match=why):
         export(bundle)
     assert not (tmp_path / "hf").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "why"),
+    [
+        ({"model_type": "no-such"}, "knows no model_type 'no-such'"),
+        ({"model_type": None}, "knows no model_type ''"),
+        ({"model_type": "marian"}, "cannot make it .*Unrecognized configuration class"),
+        ({"hidden_size": "wide"}, "cannot make it"),
+    ],
+)
+def test_what_the_installed_transformers_cannot_make_is_refused(
+    tmp_path: Path, changed: dict[str, Any], why: str
+) -> None:
+    bundle = with_settings(classifier_bundle(tmp_path, "vit"), changed)
+    with pytest.raises(RecipeError, match=why) as caught:
+        export(bundle)
+    assert "\n" not in caught.value.what
+    assert len(caught.value.what) < 300  # no list of all that there is
+    assert not (tmp_path / "hf").exists()
+
+
+def test_without_transformers_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = classifier_bundle(tmp_path, "vit")
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    monkeypatch.delitem(sys.modules, "fewtune.backbones.transformers_folder")
+    with pytest.raises(MissingExtraError, match=r"needs the extra \[train\]"):
+        export(bundle)
+
+
+def test_no_pretrained_weights_are_fetched_to_be_overwritten(tmp_path: Path) -> None:
+    """Nor by who loads the export, whether the setting stands beside the backbone's own or among them."""
+    fetching = {"use_pretrained_backbone": True}
+    bundle = with_settings(classifier_bundle(tmp_path / "beside", "vit"), fetching)
+    assert json.loads((export(bundle) / "config.json").read_text())["use_pretrained_backbone"] is False
+    bundle = detector_bundle(tmp_path / "among", "detr")
+    backbone = {**read_manifest(bundle).backbone["config"]["backbone_config"], **fetching}
+    config = json.loads((export(with_settings(bundle, {"backbone_config": backbone})) / "config.json").read_text())
+    assert config["backbone_config"]["use_pretrained_backbone"] is False
 
 
 def test_training_content_has_no_place_there(tmp_path: Path) -> None:
