@@ -67,8 +67,10 @@ class Suite:
             train = str(self.some(folder, pictures, draw, Path(place)))
             if method != "plain":
                 name, without, _ = method.partition(NO_VIEWS)
-                options = {"method": name, "augment": "none" if without else "auto"}
-                return self._fitted(train, test, Path(place), budget=f"{minutes}m", seed=draw, **options)
+                augment = "none" if without else "auto"
+                return self._fitted(
+                    train, test, Path(place), method=name, augment=augment, budget=f"{minutes}m", seed=draw
+                )
             recipe = Recipe()
             dataset, truth = self.task.read(train, recipe, "fit"), self.task.read(test, recipe, "evaluate")
             started = time.monotonic()
@@ -83,8 +85,7 @@ class Suite:
     ) -> dict[str, Any]:
         """What `fit` delivers, on the test data; how long it took, and what was decided."""
         out = place / "m.fewtune"
-        options: dict[str, Any] = {"method": method, "augment": augment, "budget": budget, "seed": seed}
-        result = fewtune.fit(train, test=test, out=out, **options).result
+        result = fewtune.fit(train, test=test, out=out, method=method, augment=augment, budget=budget, seed=seed).result
         assert result is not None
         settings = result.rungs[0].settings
         return {

@@ -523,7 +523,7 @@ def _searched(tried: Sequence[_Tried]) -> Candidate | None:
 
 
 def _blends(tried: Sequence[_Tried], run: RunContext) -> Iterator[BlendCandidate]:
-    """Pairs of the best rungs, one of them on a second backbone; those whose tuning on everything fits the budget."""
+    """Pairs of the best rungs and the best on a second backbone, whose tuning on everything fits what is left."""
     choice = choose([some.contender for some in tried])
     order = sorted(range(len(tried)), key=lambda i: choice.expected[i])
     # Two backbones err differently, so the best on another one may add more than the next best on the same.

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fewtune.advise import _Clock
 from fewtune.interfaces import Candidate, Cost, Fitted, Prior, RunContext, Trial, TuningError
 from fewtune.journal import Journal
 from fewtune.ladder import Climb, climb
@@ -133,24 +134,12 @@ def test_what_promised_nothing_beside_a_lucky_rung_is_tried_once_more_is_known()
     assert "promises" in climbed.left_out[0].why
 
 
-class Clock(Journal):
-    """Time goes on where a rung says so, and nowhere else."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds = 0.0
-
-    @property
-    def elapsed(self) -> float:
-        return self.seconds
-
-
 def test_an_easy_fold_does_not_win_where_others_were_scored_on_more() -> None:
     """Two rungs with nothing to be compared with: one on three folds, one on the easy fold alone."""
 
     class Slow(EasyFold):
         def cross_fit(self, dataset: Dataset, resampling: Resampling, run: RunContext) -> tuple[Trial, ...]:
-            assert isinstance(run.journal, Clock)
+            assert isinstance(run.journal, _Clock)
             run.journal.seconds += 60.0 * (len(resampling.splits) - self.folds)
             return super().cross_fit(dataset, resampling, run)
 
@@ -158,7 +147,7 @@ def test_an_easy_fold_does_not_win_where_others_were_scored_on_more() -> None:
         Slow(f"full:{model}", sure, Cost(0, 60, 1), Prior(f"head:{model}", 0, 1))
         for model, sure in (("x", 0.97), ("y", 0.95))
     )
-    climbed = up(first, second, budget=280, journal=Clock(), temperature=1.0)
+    climbed = up(first, second, budget=280, journal=_Clock(), temperature=1.0)
     assert (first.folds, second.folds) == (3, 1)
     assert climbed.rungs[1].expected_log_loss > climbed.rungs[0].expected_log_loss
     assert climbed.winner.candidate.name == "full:x"
